@@ -1,0 +1,5 @@
+"""`python -m hpo`: the same as `hpo`."""
+
+from hpo.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""From the tree of a study file to checked parts, with everything that is wrong at once."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from hpo import methods, ranges, space
+from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
+from objectives import settings
+from objectives.evaluation import METRICS, class_of, direction
+from objectives.settings import Setting, Settings, Simulated, addresses
+
+_LENGTHS = ("training.epochs", "training.evaluations_per_epoch", "simulated.evaluations")
+
+
+class Head(Setting):
+    """The keys of a study file, the defaults of those that have one."""
+
+    study: str = Field(max_length=100)
+    objective: Any
+    search: Any
+    sampler: Any = "tpe"
+    pruner: Any = "asha"
+    metric: str = "val_loss"
+    trials: int | None = Field(None, ge=1, description="null: a grid's points, else 20")
+    seed: int = Field(0, ge=0, lt=2**32)
+    enqueue: list[dict[str, Any]] = Field([], description="parameters to try first, by address")
+    enqueue_defaults: bool | None = Field(None, description="try the objective's own values first; null: not in a grid")
+    max_attempts: int = Field(3, ge=1)
+
+
+METHODS = {name: Head.model_fields[name].default for name in ("sampler", "pruner")}
+"""The sampler and pruner of a study file that names none."""
+
+
+class Parts(NamedTuple):
+    """A study file, checked."""
+
+    head: Head
+    objective: Settings
+    search: dict[str, space.Range]
+    sampler: methods.Method
+    pruner: methods.Method
+    enqueue: tuple[space.Params, ...] = ()
+
+
+def parse(tree: Any) -> Parts:
+    """The parts of a study file; raises ComplaintError with every complaint that can be told."""
+    if not isinstance(tree, dict):
+        raise ComplaintError(Complaint("", f"{shown(tree)} is no study; give study, objective and search"))
+    found: list[Complaint] = []
+    parts: dict[str, Any] = {}
+    with collecting(found):
+        parts["head"] = _head(tree)
+    for name, read in (("objective", _objective), ("sampler", methods.sampler), ("pruner", methods.pruner)):
+        if name in METHODS | tree:
+            with collecting(found):
+                parts[name] = read((METHODS | tree)[name])
+    if "objective" in parts and "search" in tree:
+        with collecting(found):
+            parts["search"] = ranges.parse(tree["search"], parts["objective"])
+    if found:
+        raise ComplaintError(*found)
+    return _fitting(Parts(**parts))
+
+
+def epochs(objective: Settings) -> int:
+    """How long a trial is; a simulated one has an epoch an evaluation."""
+    return objective.simulated.evaluations if isinstance(objective, Simulated) else objective.training.epochs
+
+
+def evaluations_per_epoch(objective: Settings) -> int:
+    """How many steps an epoch has."""
+    return 1 if isinstance(objective, Simulated) else objective.training.evaluations_per_epoch
+
+
+def _head(tree: dict[str, Any]) -> Head:
+    found: list[Complaint] = []
+    head = None
+    try:
+        head = Head.model_validate(tree)
+    except ValidationError as error:
+        found += map(_placed, explain(error, Head))
+    if isinstance(tree.get("study"), str):
+        with collecting(found):
+            _check_name(tree["study"])
+    if isinstance(tree.get("metric"), str):
+        with collecting(found):
+            _check_metric(tree["metric"], tree.get("objective"))
+    if head is None or found:
+        raise ComplaintError(*found)
+    return head
+
+
+def _placed(complaint: Complaint) -> Complaint:
+    """The complaint, of an unknown key that belongs to the objective with its right place."""
+    for address in addresses(settings.Transfer):
+        if complaint.message.startswith("unknown") and complaint.key in address.split("."):
+            place = address[: address.index(complaint.key)] + complaint.key
+            return Complaint(complaint.key, f"unknown setting; did you mean objective.{place}?")
+    return complaint
+
+
+def _check_name(name: str) -> None:
+    plain = name.replace("@", "", 1)
+    odd = [char for char in plain if char not in "._-" and unicodedata.category(char)[0] not in "LMN"]
+    if odd:
+        advice = "letters, digits and . _ - are right"
+        raise ComplaintError(Complaint("study", f"{shown(name)} has {shown(odd[0])} in it; {advice}"))
+    if not name or unicodedata.category(name[0])[0] not in "LN":
+        raise ComplaintError(Complaint("study", f"{shown(name)} must begin with a letter or digit"))
+
+
+def _check_metric(metric: str, objective: Any) -> None:
+    if direction(metric) is None:
+        advice = nearest(metric, [*METRICS, "precision[CLASS]", "recall[CLASS]", "f1[CLASS]"])
+        raise ComplaintError(Complaint("metric", f"{shown(metric)} is unknown; {advice}"))
+    if class_of(metric) and isinstance(objective, Mapping) and "simulated" in objective:
+        raise ComplaintError(Complaint("metric", f"{shown(metric)} names a class, and a simulated objective has none"))
+
+
+def _objective(written: Any) -> Settings:
+    try:
+        return settings.parse(written)
+    except ValidationError as error:
+        simulated = isinstance(written, Mapping) and "simulated" in written
+        raise ComplaintError(*explain(error, Simulated if simulated else settings.Transfer, "objective")) from error
+
+
+def _fitting(parts: Parts) -> Parts:
+    """The parts, refused where one does not go with another."""
+    found: list[Complaint] = []
+    with collecting(found):
+        _check_length_is_fixed(parts)
+    with collecting(found):
+        _check_pruner(parts.pruner, parts.objective, "pruner")
+    with collecting(found):
+        _check_grid(parts)
+    queued = []
+    for place, params in enumerate(parts.head.enqueue):
+        with collecting(found):
+            queued.append(ranges.contained(params, parts.search, parts.objective, f"enqueue.{place}"))
+    if found:
+        raise ComplaintError(*found)
+    return parts._replace(enqueue=tuple(queued))
+
+
+def _check_length_is_fixed(parts: Parts) -> None:
+    searched = [address for address in _LENGTHS if address in parts.search]
+    if searched and parts.pruner.kind != "none":
+        message = f"a pruner compares trials of one length, and pruner is {parts.pruner.kind}; use pruner: none"
+        raise ComplaintError(Complaint(f"search.{searched[0]}", message))
+
+
+def _check_pruner(pruner: methods.Method, objective: Settings, key: str) -> None:
+    """Refuses options in epochs that fall between two evaluations or after the last."""
+    for name in pruner.in_epochs:
+        value, most = getattr(pruner, name), epochs(objective)
+        if value is not None and value * evaluations_per_epoch(objective) % 1:
+            message = f"{value} epochs end between two evaluations; raise evaluations_per_epoch or give whole epochs"
+            raise ComplaintError(Complaint(f"{key}.{name}", message))
+        if value is not None and value > most:
+            raise ComplaintError(Complaint(f"{key}.{name}", f"{value} epochs are beyond a trial's {most}; lower it"))
+    if isinstance(pruner, methods.Patient):
+        _check_pruner(pruner.wrapped, objective, f"{key}.wrapped")
+
+
+def _check_grid(parts: Parts) -> None:
+    if parts.sampler.kind != "grid":
+        return
+    for address, range_ in parts.search.items():
+        if range_.count is None:
+            raise ComplaintError(Complaint(f"search.{address}", "a grid needs choices, step or points"))
+    count = space.points(parts.search) or 0
+    if count > ranges.LARGEST_GRID:
+        message = f"the grid has {count} points; at most {ranges.LARGEST_GRID} are tried: give fewer points"
+        raise ComplaintError(Complaint("search", message))
+    if (parts.head.trials or 0) > count:
+        raise ComplaintError(
+            Complaint("trials", f"{parts.head.trials} is above the grid's {count} points; remove trials")
+        )
+    if parts.head.enqueue_defaults:
+        raise ComplaintError(Complaint("enqueue_defaults", "a grid runs its own points only; remove it"))

@@ -1,0 +1,116 @@
+"""The command `hpo`: parse, call one function, print. Commands import what they need, so that help is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+import hpo
+
+_COMMANDS = {
+    "launch": "run",
+    "worker": "run",
+    "check": "run",
+    "enqueue": "run",
+    "delete": "run",
+    "studies": "read",
+    "status": "read",
+    "trials": "read",
+    "show": "read",
+    "best": "read",
+    "export": "read",
+    "logs": "read",
+    "dashboard": "serve",
+    "db": "db",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands stand in modules that are imported when they are called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"hpo.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the nearest command named."""
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"no such command: {args[0]}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", metavar="DIR", help="Where the embedded server and the logs live.  [env: HPO_HOME]")
+@click.option(
+    "--database-url", metavar="URL", help="A PostgreSQL server of your own, without password.  [env: HPO_DATABASE_URL]"
+)
+@click.version_option(hpo.__version__, prog_name="hpo")
+@click.pass_context
+def group(context: click.Context, home: str | None, database_url: str | None) -> None:
+    """Hyperparameter optimization for transfer learning.
+
+    A study file says what is fine-tuned and what is searched; worker processes share the study in PostgreSQL.
+
+    Example: hpo launch --study bert-news --workers 2
+    """
+    from hpo import config
+
+    if database_url:
+        from hpo.database import refuse_password
+
+        refuse_password(database_url)
+    context.obj = config.load(home=home, database_url=database_url)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `hpo`; exit codes: 0 done, 1 an error to act on (one line), 2 wrong usage, 130 interrupted."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    from hpo.errors import HpoError
+
+    try:
+        code: Any = group.main(arguments, prog_name="hpo", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except HpoError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    except Exception as error:
+        line = _database_line(error)
+        if line is None:
+            raise
+        click.echo(f"Error: {line}", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _database_line(error: Exception) -> str | None:
+    """What a lost or refused database says; None for anything else, which is a bug of ours."""
+    if "sqlalchemy" not in sys.modules and "psycopg2" not in sys.modules:
+        return None
+    from hpo.database import OperationalError, explain
+
+    return f"the database: {explain(error)}" if isinstance(error, OperationalError) else None

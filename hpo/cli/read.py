@@ -1,0 +1,234 @@
+"""Commands that only read: tables on a terminal, `--json` and `--csv` for programs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpo import report, tables
+from hpo.cli import options
+from hpo.config import Config
+from hpo.errors import HpoError, StudyError
+
+Row = dict[str, Any]
+
+_COUNTS = ("state", "trials", "complete", "pruned", "failed", "running", "waiting", "remaining")
+
+
+@click.command()
+@options.as_json
+@click.pass_obj
+def studies(config: Config, as_json: bool) -> None:
+    """List the studies of the database.
+
+    Example: hpo studies
+    """
+    with report.read(config) as rows:
+        found = rows.studies()
+    if as_json:
+        tables.print_json([_without(row, "spec") for row in found])
+    elif found:
+        columns = ("study", *_COUNTS, "metric", "created")
+        tables.show(([row[column] for column in columns] for row in found), columns)
+    else:
+        click.echo("no studies yet; start one: hpo launch --study bert-news", err=True)
+
+
+@click.command()
+@options.study()
+@options.as_json
+@click.pass_obj
+def status(config: Config, study: str, as_json: bool) -> None:
+    """How a study stands: its counts, what runs where, the best so far.
+
+    Example: hpo status -s bert-news
+    """
+    with report.read(config) as rows:
+        found = rows.progress(options.name_of(study))
+    if as_json:
+        tables.print_json(_without(found, "spec"))
+        return
+    tables.show(((name, found[name]) for name in ("study", *_COUNTS, "error") if found[name] is not None), ("", ""))
+    if found["trials_running"]:
+        columns = ("number", "activity", "worker", "epoch", "value", "params")
+        tables.show(([row[column] for column in columns] for row in found["trials_running"]), columns, "\nrunning")
+    if found["best"]:
+        print_best(found["best"])
+
+
+@click.command()
+@options.study()
+@options.as_json
+@options.as_csv
+@click.pass_obj
+def trials(config: Config, study: str, as_json: bool, as_csv: bool) -> None:
+    """All trials of a study. `state` is Optuna's; `activity` says what becomes of a RUNNING one.
+
+    Example: hpo trials -s bert-news --csv > trials.csv
+    """
+    with report.read(config) as rows:
+        found = rows.trials(options.name_of(study))
+    if as_json:
+        tables.print_json(found)
+    elif as_csv:
+        click.echo(tables.as_csv(found), nl=False)
+    else:
+        tables.show(*_trial_table(found))
+
+
+@click.command()
+@options.study()
+@click.argument("number", type=int)
+@options.as_json
+@click.pass_obj
+def show(config: Config, study: str, number: int, as_json: bool) -> None:
+    """One trial: parameters, settings, attempts and learning curve.
+
+    Example: hpo show -s bert-news 3
+    """
+    with report.read(config) as rows:
+        found = rows.trial(options.name_of(study), number)
+    if as_json:
+        tables.print_json(found)
+        return
+    facts = ("number", "state", "activity", "value", "best_step", "error", "trainable_parameters", "seconds")
+    tables.show(((name, found[name]) for name in facts if found[name] not in (None, {})), ("trial", ""))
+    tables.show(found["params"].items(), ("\nparameter", "value"))
+    names = [name for name in _curve_columns(found["curve"]) if "[" not in name]
+    curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in names)] for row in found["curve"])
+    tables.show(curve, ("step", "epoch", *names), "\ncurve")
+    attempts = ("attempt", "worker", "started", "ended", "outcome", "error")
+    tables.show(([row[name] for name in attempts] for row in found["history"]), attempts, "\nattempts")
+
+
+@click.command()
+@options.study()
+@options.as_json
+@click.pass_obj
+def best(config: Config, study: str, as_json: bool) -> None:
+    """The best complete trial: its parameters and the metrics of its best evaluation.
+
+    Example: hpo best -s bert-news --json
+    """
+    with report.read(config) as rows:
+        name = options.name_of(study)
+        found = rows.best(name)
+    if found is None:
+        raise StudyError(f"{name}: no trial is complete yet; hpo status -s {name} shows how it stands")
+    if as_json:
+        tables.print_json(found)
+    else:
+        print_best(found)
+
+
+@click.command()
+@options.study()
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .json file; else CSV on stdout."
+)
+@click.pass_obj
+def export(config: Config, study: str, out: Path | None) -> None:
+    """Write all trials to a file.
+
+    Example: hpo export -s bert-news --out trials.json
+    """
+    import json
+
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise HpoError(f"--out {out}: a file ending in .csv or .json is right")
+    with report.read(config) as rows:
+        found = rows.trials(options.name_of(study))
+    if out is not None and out.suffix == ".json":
+        out.write_text(json.dumps(found, default=str, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    elif out is not None:
+        out.write_text(tables.as_csv(found), "utf-8")
+    else:
+        click.echo(tables.as_csv(found), nl=False)
+
+
+@click.command()
+@options.study()
+@click.option("--trial", type=int, help="Only the lines of this trial.")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing what comes.")
+@click.pass_obj
+def logs(config: Config, study: str, trial: int | None, follow: bool) -> None:
+    """What this machine's workers wrote, in order of time.
+
+    Example: hpo logs -s bert-news --trial 3
+    """
+    folder = config.logs / options.name_of(study)
+    if not folder.is_dir():
+        raise StudyError(f"{study}: no logs in {folder}; logs stay on the machine whose workers write them")
+    positions: dict[Path, int] = {}
+    while True:
+        for line in sorted(_new_lines(folder, positions, trial)):
+            click.echo(line)
+        if not follow:
+            return
+        time.sleep(0.5)
+
+
+def print_best(found: Row) -> None:
+    """The best trial as a person reads it."""
+    tables.show(
+        [],
+        (
+            f"\nbest {found['metric']} {tables.shown(found['value'])}, trial {found['number']}, epoch {found['epoch']:g}",
+        ),
+    )
+    tables.show(found["params"].items(), ("parameter", "value"))
+    metrics = {name: value for name, value in found["metrics"].items() if "[" not in name}
+    tables.show(metrics.items(), ("\nmetric", "value"))
+
+
+def _trial_table(found: list[Row]) -> tuple[list[list[Any]], list[str]]:
+    names = list(dict.fromkeys(name for row in found for name in row["params"]))
+    columns = ["trial", "state", "value", "step", "attempts", *(name.rpartition(".")[2] for name in names), "note"]
+    body = [
+        [
+            *(row["number"], row["state"], row["value"], row["best_step"], row["attempts"]),
+            *(row["params"].get(name) for name in names),
+            row["activity"] or row["error"],
+        ]
+        for row in found
+    ]
+    return body, columns
+
+
+def _curve_columns(curve: list[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in curve for name in row["metrics"]))
+
+
+def _new_lines(folder: Path, positions: dict[Path, int], trial: int | None) -> Iterator[str]:
+    """The lines that files gained since `positions`; a line without a time belongs to the one before it."""
+    for file in folder.glob("*.log"):
+        with file.open("rb") as opened:
+            opened.seek(positions.get(file, 0))
+            text = opened.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        positions[file] = positions.get(file, 0) + len(whole)
+        yield from (entry for entry in _entries(whole.decode("utf-8", "replace")) if _is_of(entry, trial))
+
+
+def _entries(text: str) -> Iterator[str]:
+    entry: deque[str] = deque()
+    for line in text.splitlines():
+        if " trial=" in line[:48] and entry:
+            yield "\n".join(entry)
+            entry.clear()
+        entry.append(line)
+    if entry:
+        yield "\n".join(entry)
+
+
+def _is_of(entry: str, trial: int | None) -> bool:
+    return trial is None or f" trial={trial} " in entry[:64]
+
+
+def _without(row: Row, *names: str) -> Row:
+    return {name: value for name, value in row.items() if name not in names}

@@ -1,0 +1,92 @@
+"""Where things are: the only reader of the environment; everything else gets arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from hpo.errors import HpoError
+
+VARIABLES = {
+    "database_url": "HPO_DATABASE_URL",
+    "home": "HPO_HOME",
+    "data_root": "HPO_DATA_ROOT",
+    "pg_bin": "HPO_PG_BIN",
+    "pg_user": "HPO_PG_USER",
+    "devices": "CUDA_VISIBLE_DEVICES",
+    "beat": "HPO_BEAT",
+    "grace": "HPO_GRACE",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The places of one process.
+
+    `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used. A worker
+    marks life every `beat` seconds and is taken for dead after `grace` seconds without.
+    """
+
+    home: Path
+    database_url: str | None = None
+    data_root: Path | None = None
+    pg_bin: Path | None = None
+    pg_user: str | None = None
+    devices: str | None = None
+    beat: float = 10.0
+    grace: float = 60.0
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the workers' log files."""
+        return self.home / "logs"
+
+    def environ(self) -> dict[str, str]:
+        """The variables that make a child process see the same places."""
+        values = {name: getattr(self, field) for field, name in VARIABLES.items()}
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config:
+    """The configuration that flags give, else the environment, else the defaults; empty means unset.
+
+    `CUDA_VISIBLE_DEVICES` is the exception: empty means no device at all, as CUDA reads it.
+    """
+
+    def value(field: str) -> str | None:
+        found = flags.get(field)
+        found = found if found is not None else environ.get(VARIABLES[field])
+        return found if found or field == "devices" else None
+
+    def path(field: str) -> Path | None:
+        found = value(field)
+        return Path(found).expanduser().absolute() if found else None
+
+    def seconds(field: str, default: float) -> float:
+        found = value(field)
+        try:
+            number = float(found) if found else default
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise HpoError(f"{VARIABLES[field]}: {found!r} is not a number of seconds above 0")
+        return number
+
+    beat = seconds("beat", Config.beat)
+    grace = seconds("grace", max(Config.grace, 3 * beat))
+    if grace < 2 * beat:
+        raise HpoError(f"{VARIABLES['grace']}: {grace:g} s is less than two beats of {beat:g} s ({VARIABLES['beat']})")
+    return Config(
+        home=path("home") or platformdirs.user_data_path("hpo"),
+        database_url=value("database_url"),
+        data_root=path("data_root"),
+        pg_bin=path("pg_bin"),
+        pg_user=value("pg_user"),
+        devices=value("devices"),
+        beat=beat,
+        grace=grace,
+    )

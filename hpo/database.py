@@ -1,0 +1,102 @@
+"""One PostgreSQL for a process: the one that HPO_DATABASE_URL names, or the embedded server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import OperationalError as OperationalError  # what a lost server raises
+
+from hpo import postgres
+from hpo.config import VARIABLES, Config
+from hpo.errors import DatabaseError
+
+DRIVER = "postgresql+psycopg2"
+_ACCEPTED = {"postgres", "postgresql", DRIVER}
+_VARIABLE = VARIABLES["database_url"]
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the database is. `locate` gives its URL now: the embedded server may have moved to another port."""
+
+    locate: Callable[[], URL] = field(repr=False)
+    embedded: bool = False
+
+    def engine_options(self) -> dict[str, Any]:
+        """What an engine of a worker needs: one connection, checked before use, found anew when it is lost."""
+        return {"creator": self._connect, "pool_size": 1, "max_overflow": 0, "pool_pre_ping": True, "pool_timeout": 300}
+
+    def engine(self) -> Engine:
+        """An engine of one connection."""
+        return create_engine(f"{DRIVER}://", **self.engine_options())
+
+    def _connect(self) -> Any:
+        url = self.locate()
+        arguments = url.translate_connect_args(username="user", database="dbname")
+        keepalive = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+        return psycopg2.connect(
+            **{"connect_timeout": 10, "application_name": "hpo", **keepalive, **url.query, **arguments}
+        )
+
+
+@contextmanager
+def connect(config: Config) -> Iterator[Database]:
+    """The database of this configuration, kept running until the end of the block.
+
+    Raises DatabaseError where a URL is not PostgreSQL's or the server does not answer.
+    """
+    if config.database_url is not None:
+        url = parse_url(config.database_url)
+        yield _reached(Database(locate=lambda: url))
+        return
+    with postgres.lease(config.home, config.pg_bin, config.pg_user):
+        yield Database(locate=lambda: _embedded_url(config), embedded=True)
+
+
+def parse_url(text: str) -> URL:
+    """A PostgreSQL URL in the form that SQLAlchemy takes; raises DatabaseError for anything else."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise DatabaseError(f"{_VARIABLE}: not a URL; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    if url.drivername not in _ACCEPTED:
+        raise DatabaseError(
+            f"{_VARIABLE}: {url.drivername}:// is not supported, only PostgreSQL is; write "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset it to use the embedded server"
+        )
+    return url.set(drivername=DRIVER)
+
+
+def explain(error: DBAPIError | psycopg2.Error) -> str:
+    """The server's own first line, without statement and parameters."""
+    lines = str(getattr(error, "orig", error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _embedded_url(config: Config) -> URL:
+    return make_url(postgres.attach(config.home, config.pg_bin, config.pg_user).url())
+
+
+def _reached(database: Database) -> Database:
+    try:
+        database._connect().close()
+    except psycopg2.OperationalError as error:
+        where = database.locate().render_as_string(hide_password=True)
+        raise DatabaseError(f"{_VARIABLE}: cannot reach {where}: {explain(error)}") from None
+    return database
+
+
+def refuse_password(text: str) -> None:
+    """Raise DatabaseError for a URL with a password: a command line is open to every user of the machine."""
+    if parse_url(text).password is not None:
+        raise DatabaseError(
+            f"--database-url: a password on the command line can be read by others; set {_VARIABLE} instead, "
+            "or write ...?passfile=FILE"
+        )

@@ -1,0 +1,192 @@
+"""Workers as processes of this machine: started, watched, replaced, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from hpo.config import Config
+from hpo.database import OperationalError
+from hpo.errors import HpoError
+from hpo.launch.devices import Device
+from hpo.store import Store
+
+POLL_SECONDS = 0.2
+EARLY_SECONDS = 30.0  # a worker that dies younger than this, without a trial, did not start
+MOST_FALSE_STARTS = 3
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to run: `workers` processes on `study`, one device each in turn; `watch` is called a few times a second."""
+
+    config: Config
+    store: Store
+    study: str
+    workers: int
+    devices: list[Device]
+    watch: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Child:
+    """One worker process and where it writes."""
+
+    name: str
+    slot: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    started: float = field(default_factory=time.monotonic)
+
+
+def local(launch: Launch) -> None:
+    """Run until the study is complete; Ctrl-C and SIGTERM release the trials at their next evaluation, twice at once.
+
+    Raises HpoError where a worker cannot work at all, with its own line, and KeyboardInterrupt after a stop.
+    """
+    crew = Crew(launch)
+    with _signals() as asked:
+        try:
+            for slot in range(launch.workers):
+                crew.start(slot)
+            while crew.children:
+                if asked.count:
+                    crew.stop(asked.count)
+                crew.reap(stopping=asked.count > 0)
+                launch.watch()
+                asked.event.wait(POLL_SECONDS)
+                asked.event.clear()
+        finally:
+            crew.kill()
+    if asked.count:
+        raise KeyboardInterrupt
+
+
+class Crew:
+    """The children of one launch."""
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.children: list[Child] = []
+        self.started = 0
+        self.false_starts = 0
+        self._told = 0
+
+    def start(self, slot: int) -> None:
+        """A new worker in this slot, in a session of its own: a terminal's Ctrl-C reaches the launcher alone."""
+        self.started += 1
+        name = f"{socket.gethostname()}.{os.getpid()}.{self.started}"
+        log = self.launch.config.logs / self.launch.study / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "hpo.worker", "--study", self.launch.study, "--name", name]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*command, "--parent", str(os.getpid())],
+                env=self._environ(slot),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.children.append(Child(name, slot, process, log))
+
+    def reap(self, stopping: bool) -> None:
+        """See who ended: done, unable to work, or dead; the dead are replaced."""
+        for child in [child for child in self.children if child.process.poll() is not None]:
+            self.children.remove(child)
+            code = child.process.returncode
+            if code == 1:
+                raise HpoError(last_error(child.log))
+            if code != 0:
+                self._buried(child, "released" if stopping else "died")
+                if not stopping:
+                    self._replace(child)
+
+    def stop(self, asked: int) -> None:
+        """Pass on what was asked: once to stop at the next evaluation, twice to end at once."""
+        if asked > self._told:
+            self._told = asked
+            for child in self.children:
+                child.process.send_signal(signal.SIGTERM if asked == 1 else signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End what is left, at once, and close its books."""
+        for child in self.children:
+            child.process.kill()
+        for child in self.children:
+            child.process.wait()
+            self._buried(child, "released")
+        self.children.clear()
+
+    def _buried(self, child: Child, outcome: str) -> list[int]:
+        how = f"worker {child.name} ended with {_code(child.process.returncode)}"
+        try:
+            return self.launch.store.end_attempts_of(child.name, outcome, None if outcome == "released" else how)
+        except OperationalError:
+            return []  # the grace period says the same a little later
+
+    def _replace(self, child: Child) -> None:
+        early = time.monotonic() - child.started < EARLY_SECONDS and not has_run(child.log)
+        self.false_starts = self.false_starts + 1 if early else 0
+        if self.false_starts >= MOST_FALSE_STARTS:
+            code = _code(child.process.returncode)
+            raise HpoError(f"{MOST_FALSE_STARTS} workers in a row did not start ({code}); see {child.log}")
+        self.start(child.slot)
+
+    def _environ(self, slot: int) -> dict[str, str]:
+        environ = {**os.environ, **self.launch.config.environ(), "TOKENIZERS_PARALLELISM": "false"}
+        environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // self.launch.workers)))
+        if self.launch.devices:
+            environ["CUDA_VISIBLE_DEVICES"] = self.launch.devices[slot % len(self.launch.devices)].name
+        return environ
+
+
+def last_error(log: Path) -> str:
+    """The line in which a worker said why it cannot work."""
+    lines = log.read_text("utf-8", errors="replace").splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+    return "\n".join(lines[starts[-1] :]).removeprefix("Error: ") if starts else f"a worker failed; see {log}"
+
+
+def has_run(log: Path) -> bool:
+    """Whether the worker has had a trial."""
+    return b" attempt " in log.read_bytes()
+
+
+def _code(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+@dataclass
+class _Asked:
+    """How often a stop was asked for; the event wakes whoever waits."""
+
+    count: int = 0
+    event: threading.Event = field(default_factory=threading.Event)
+
+    def again(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.event.set()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Asked]:
+    """Count SIGINT, SIGTERM and SIGHUP instead of obeying them, for the length of the block."""
+    asked = _Asked()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, asked.again) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

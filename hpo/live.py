@@ -1,0 +1,118 @@
+"""The terminal view of a running study: a live panel on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from hpo import tables
+from hpo.database import OperationalError
+
+Row = dict[str, Any]
+REFRESH_SECONDS = 1.0
+LINE_SECONDS = 10.0
+
+
+class View:
+    """Shows what `progress` returns (as `hpo.report.Report.progress`), asked for at most once a second."""
+
+    def __init__(self, progress: Callable[[], Row], console: Console | None = None) -> None:
+        self.progress = progress
+        self.console = console or tables.console(stderr=True)
+        self._live = (
+            Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
+        )
+        self._began = time.monotonic()
+        self._asked = self._printed = float("-inf")
+        self._first_finished: int | None = None
+        self._line = ""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self) -> None:
+        """Show how things stand, if the last look is old enough."""
+        if time.monotonic() - self._asked < REFRESH_SECONDS:
+            return
+        self._asked = time.monotonic()
+        try:
+            state = self.progress()
+        except OperationalError:
+            self._say("the database does not answer; waiting for it")
+            return
+        if self._live:
+            self._live.update(self.panel(state), refresh=True)
+        else:
+            self._say(f"{self._clock(state)}  {counts(state)}{_best(state)}")
+
+    def panel(self, state: Row) -> RenderableType:
+        """The whole view."""
+        done = finished(state)
+        total = max(done + state["running"] + state["waiting"] + state["remaining"], 1)
+        bar = ProgressBar(total=total, completed=done, width=40)
+        workers = tables.table([_worker(row) for row in state["trials_running"]], _COLUMNS)
+        return Group(
+            bar,
+            Text(f"{done}/{total}  {counts(state)}   {self._clock(state)}"),
+            Text(""),
+            workers,
+            Text(""),
+            Text(_best(state).removeprefix("; ") or "no trial is complete yet", style="green"),
+        )
+
+    def _say(self, line: str) -> None:
+        """A plain line when something changed, but not too often."""
+        changed = line.partition("  ")[2] != self._line.partition("  ")[2]
+        if changed and time.monotonic() - self._printed >= LINE_SECONDS:
+            self._printed, self._line = time.monotonic(), line
+            self.console.print(line, markup=False)
+
+    def _clock(self, state: Row) -> str:
+        elapsed = time.monotonic() - self._began
+        done = finished(state)
+        self._first_finished = done if self._first_finished is None else self._first_finished
+        here = done - self._first_finished
+        left = state["running"] + state["waiting"] + state["remaining"]
+        remaining = f", about {tables.duration(elapsed / here * left)} to go" if here and left else ""
+        return f"{tables.duration(elapsed)} elapsed{remaining}"
+
+
+def finished(state: Row) -> int:
+    """How many trials are over, however they ended."""
+    return int(state["complete"] + state["pruned"] + state["failed"])
+
+
+def counts(state: Row) -> str:
+    """The counts of a study in words."""
+    queued = state["waiting"] + state["remaining"]
+    running = sum(1 for trial in state["trials_running"] if trial["activity"] == "running")
+    return (
+        f"{state['complete']} done, {state['pruned']} pruned, {running} running, "
+        f"{state['failed']} failed, {queued} queued"
+    )
+
+
+_COLUMNS = ("trial", "worker", "epoch", "value", "seconds", "parameters")
+
+
+def _worker(trial: Row) -> tuple[Any, ...]:
+    params = {name.rpartition(".")[2]: value for name, value in trial["params"].items()}
+    what = trial["activity"] if trial["activity"] != "running" else trial["worker"].rpartition(".")[2]
+    return trial["number"], what, trial["epoch"], trial["value"], round(trial["seconds"] or 0), params
+
+
+def _best(state: Row) -> str:
+    best = state["best"]
+    return f"; best {state['metric']} {tables.shown(best['value'])} (trial {best['number']})" if best else ""

@@ -1,0 +1,60 @@
+"""`--set address=value`: one place of a study file, given on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpo import strictyaml
+from hpo.complaints import nearest, shown
+from hpo.errors import SpecError
+from hpo.methods import Method
+from hpo.ranges import FIELDS
+from objectives.settings import Setting, Simulated, Transfer
+
+GROUPS = {*Transfer.model_fields, *Simulated.model_fields}
+
+
+def override(tree: dict[str, Any], texts: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """The tree of a study file with these places replaced; raises SpecError. `known` are its top-level keys."""
+    for text in texts:
+        address, equals, written = text.partition("=")
+        address = address.strip()
+        if not equals or not address or not written.strip():
+            raise SpecError(f"--set {text}: is no address=value; write such as --set training.epochs=1")
+        value = strictyaml.loads(written, f"--set {address}")
+        tree = _replaced(tree, _path(address, known), value, address)
+    return tree
+
+
+def _path(address: str, known: Sequence[str]) -> list[str]:
+    """The keys that lead to an address; those of settings may leave `objective` out."""
+    first, *rest = address.split(".")
+    if first in GROUPS:
+        return ["objective", first, *rest]
+    if first not in known:
+        raise SpecError(f"--set {address}: unknown setting; {nearest(first, [*known, *sorted(GROUPS)])}")
+    if first == "search" and rest:
+        return ["search", ".".join(rest[:-1]), rest[-1]] if rest[-1] in FIELDS else ["search", ".".join(rest)]
+    return [first, *rest]
+
+
+def _replaced(tree: Any, path: list[str], value: Any, address: str) -> Any:
+    if not path:
+        return value
+    group = {} if tree is None else tree
+    leading = _leading(address)
+    if isinstance(group, str) and leading:  # a bare word stands for its mapping
+        group = {leading: group}
+    if not isinstance(group, dict):
+        raise SpecError(f"--set {address}: {shown(group)} has no {path[0]}; set the whole of it")
+    return group | {path[0]: _replaced(group.get(path[0]), path[1:], value, address)}
+
+
+def _leading(address: str) -> str | None:
+    """The field that a bare word stands for in the group an address names."""
+    first = address.removeprefix("objective.").split(".")[0]
+    if first in ("sampler", "pruner"):
+        return Method.leading
+    group = Transfer.model_fields[first].annotation if first in Transfer.model_fields else None
+    return group.leading if isinstance(group, type) and issubclass(group, Setting) else None

@@ -1,0 +1,159 @@
+"""What people ask of a study: rows out, prints nothing; reads the SQL views alone, without Optuna or torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sqlalchemy import Engine, text
+
+from hpo.config import Config
+from hpo.database import Database, connect
+from hpo.errors import StudyError
+
+Row = dict[str, Any]
+"""One row of a view, by column."""
+
+_TRIAL = (
+    "number, state, activity, value, best_value, best_step, last_step, params, metrics, attempts, worker, error, "
+    "trainable_parameters, seconds, facts, started, finished"
+)
+
+
+@contextmanager
+def read(config: Config) -> Iterator[Report]:
+    """The report of this configuration's database; raises DatabaseError where it cannot be reached."""
+    with connect(config) as database:
+        engine = database.engine()
+        try:
+            yield Report(database, engine)
+        finally:
+            engine.dispose()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Questions about all studies of a database, each one statement."""
+
+    database: Database
+    engine: Engine
+
+    def studies(self) -> list[Row]:
+        """All studies with their counts, newest last."""
+        return self._rows("SELECT * FROM hpo.studies ORDER BY created, study") if self._ready() else []
+
+    def study(self, study: str) -> Row:
+        """One study with its counts; raises StudyError where there is none."""
+        found = self._rows("SELECT * FROM hpo.studies WHERE study = :study", study=study) if self._ready() else []
+        if not found:
+            raise StudyError(f"{study}: no such study in the database; hpo studies lists them")
+        return found[0]
+
+    def trials(self, study: str) -> list[Row]:
+        """All trials of a study by number, parameters in the study file's order."""
+        order = list(self.study(study)["spec"]["search"])
+        found = self._rows(f"SELECT {_TRIAL} FROM hpo.trials WHERE study = :study ORDER BY number", study=study)
+        return [trial | {"params": _ordered(trial["params"], order)} for trial in found]
+
+    def trial(self, study: str, number: int) -> Row:
+        """One trial with its settings, attempts and curve; raises StudyError where there is none."""
+        self.study(study)
+        found = self._rows(
+            f"SELECT {_TRIAL}, settings FROM hpo.trials WHERE study = :study AND number = :number",
+            study=study,
+            number=number,
+        )
+        if not found:
+            raise StudyError(f"{study}: there is no trial {number}; hpo trials -s {study} lists them")
+        return found[0] | {"curve": self.curve(study, number), "history": self._history(study, number)}
+
+    def curve(self, study: str, number: int) -> list[Row]:
+        """The evaluations of a trial in order."""
+        return self._rows(
+            "SELECT step, epoch, attempt, value, metrics, details, prune, recorded FROM hpo.learning_curves "
+            "WHERE study = :study AND number = :number ORDER BY step",
+            study=study,
+            number=number,
+        )
+
+    def best(self, study: str) -> Row | None:
+        """The best complete trial with its parameters and the metrics of its best step; None while there is none."""
+        order = list(self.study(study)["spec"]["search"])
+        found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study)
+        return found[0] | {"params": _ordered(found[0]["params"], order)} if found else None
+
+    def running(self, study: str) -> list[Row]:
+        """The trials that some worker holds now, with their last evaluation."""
+        return self._rows(
+            "SELECT t.number, t.worker, t.attempts, t.activity, t.params, t.best_value, c.step, c.epoch, c.value, "
+            "extract(epoch FROM clock_timestamp() - t.started)::double precision AS seconds "
+            "FROM hpo.trials t LEFT JOIN LATERAL (SELECT step, epoch, value FROM hpo.learning_curves l "
+            "WHERE l.study = t.study AND l.number = t.number ORDER BY step DESC LIMIT 1) c ON true "
+            "WHERE t.study = :study AND t.state = 'RUNNING' ORDER BY t.number",
+            study=study,
+        )
+
+    def progress(self, study: str) -> Row:
+        """All that a live view shows: the study's counts, what runs, the best so far."""
+        return self.study(study) | {"trials_running": self.running(study), "best": self.best(study)}
+
+    def _history(self, study: str, number: int) -> list[Row]:
+        return self._rows(
+            "SELECT a.attempt, a.worker, a.host, a.pid, a.started, a.ended, a.outcome, a.error FROM hpo.attempts a "
+            "JOIN hpo.trials t USING (trial_id) WHERE t.study = :study AND t.number = :number ORDER BY a.attempt",
+            study=study,
+            number=number,
+        )
+
+    def _ready(self) -> bool:
+        return self._rows("SELECT to_regclass('hpo.studies') IS NOT NULL AS ready")[0]["ready"] is True
+
+    def _rows(self, statement: str, **values: Any) -> list[Row]:
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(text(statement), values).mappings()]
+
+
+class Reader:
+    """A study to read from Python; close it, or use it as a context manager."""
+
+    def __init__(self, report: Report, study: str, close: Callable[[], None]) -> None:
+        self._report, self.study, self.close = report, study, close
+
+    @classmethod
+    def open(cls, config: Config, study: str) -> Self:
+        """Connect; raises DatabaseError, or StudyError where there is no such study."""
+        with ExitStack() as stack:
+            report = stack.enter_context(read(config))
+            report.study(study)
+            return cls(report, study, stack.pop_all().close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def status(self) -> Row:
+        """Counts, state and budget."""
+        return self._report.study(self.study)
+
+    @property
+    def best(self) -> Row | None:
+        """The best complete trial: number, value, params, metrics; None while there is none."""
+        return self._report.best(self.study)
+
+    @property
+    def trials(self) -> list[Row]:
+        """All trials by number."""
+        return self._report.trials(self.study)
+
+    def curve(self, number: int) -> list[Row]:
+        """A trial's evaluations in order."""
+        return self._report.curve(self.study, number)
+
+
+def _ordered(params: Row, order: list[str]) -> Row:
+    return {name: params[name] for name in [*order, *params] if name in params}

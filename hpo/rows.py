@@ -1,0 +1,74 @@
+"""The few statements that write Optuna's own tables, where its public API has no transaction to share with ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+_NOW = "clock_timestamp() AT TIME ZONE 'UTC'"  # Optuna keeps naive UTC
+
+
+def insert_trial(
+    connection: Connection, study_id: int, state: Literal["RUNNING", "WAITING"], params: Mapping[str, Any] | None = None
+) -> int:
+    """A new row of `trials` with the next number; `params` will be what it is suggested. Returns its trial_id.
+
+    The study's row is locked as Optuna does it, so that numbers have no gaps beside foreign clients either.
+    """
+    connection.execute(text("SELECT FROM studies WHERE study_id = :study FOR UPDATE"), {"study": study_id})
+    trial_id = connection.scalar(
+        text(
+            "INSERT INTO trials (number, study_id, state, datetime_start) "
+            "SELECT coalesce(max(number) + 1, 0), :study, CAST(:state AS trialstate), "
+            f"CASE CAST(:state AS text) WHEN 'RUNNING' THEN {_NOW} END "
+            "FROM trials WHERE study_id = :study RETURNING trial_id"
+        ),
+        {"study": study_id, "state": state},
+    )
+    if params is not None:
+        connection.execute(
+            text(
+                "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (:trial, 'fixed_params', :json)"
+            ),
+            {"trial": trial_id, "json": json.dumps(params)},
+        )
+    return int(trial_id)
+
+
+def start_waiting_trial(connection: Connection, study_id: int) -> int | None:
+    """Switch the first WAITING row to RUNNING and return its trial_id; None where nothing is queued."""
+    return connection.scalar(
+        text(
+            f"UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW} WHERE trial_id = ("
+            "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING' "
+            "ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) AND state = 'WAITING' RETURNING trial_id"
+        ),
+        {"study": study_id},
+    )
+
+
+def fail_trial(connection: Connection, trial_id: int) -> None:
+    """Switch a RUNNING row to FAIL."""
+    connection.execute(
+        text(
+            f"UPDATE trials SET state = 'FAIL', datetime_complete = {_NOW} WHERE trial_id = :trial AND state = 'RUNNING'"
+        ),
+        {"trial": trial_id},
+    )
+
+
+def drop_rungs(connection: Connection, trial_id: int, keep: int) -> None:
+    """Forget the rungs of successive halving from number `keep` on, as if the trial had not reached them."""
+    connection.execute(
+        text(
+            "DELETE FROM trial_system_attributes WHERE trial_id = :trial AND key LIKE 'completed\\_rung\\_%' "
+            "AND substr(key, 16)::integer >= :keep"
+        ),
+        {"trial": trial_id, "keep": keep},
+    )
+
+
+COUNT_RUNGS = "SELECT count(*) FROM trial_system_attributes WHERE trial_id = :trial AND key LIKE 'completed\\_rung\\_%'"

@@ -1,0 +1,163 @@
+"""A claimed trial in its worker's hands: suggest, report, finish, with Optuna and our own books in step.
+
+Within a transaction Optuna's statements come first: they lock the trial's row, which our inserts refer to.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import Trial, TrialState
+from sqlalchemy import Connection, text
+
+from hpo import claims, rows, search, space
+from hpo.claims import Claim
+from hpo.spec import StudySpec, settings_for
+from hpo.store import Store
+from objectives.evaluation import Evaluation, Result
+
+Outcome = Literal["complete", "pruned", "fail"]
+
+
+class Superseded(Exception):  # noqa: N818 - not an error: the trial goes on elsewhere
+    """The attempt is no longer this worker's: it was taken for dead, or someone finished the trial."""
+
+
+class Study:
+    """Optuna's view of one study, kept by a worker between its trials."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.storage = optuna.storages.get_storage(store.optuna_storage())
+        self.optuna = optuna.load_study(study_name=name, storage=self.storage, sampler=optuna.samplers.RandomSampler())
+
+    def begin(self, claim: Claim, spec: StudySpec) -> RunningTrial:
+        """The claimed trial with all its parameters: stored ones come back unchanged, missing ones are drawn.
+
+        Suggesting is serial within a study, so that a sampler sees what runs elsewhere; losing that lock costs
+        quality, never exactness.
+        """
+        self.optuna.sampler = search.sampler(spec, claim.number)
+        self.optuna.pruner = search.pruner(spec)
+        with self.store.engine.begin() as connection:
+            claims.lock(connection, claims.SUGGEST_LOCK, claim.study_id)
+            self.optuna.get_trials(deepcopy=False)  # fills the cache that suggest_* of an adopted trial needs
+            trial = Trial(self.optuna, claim.trial_id)
+            params = space.suggest(spec.search, trial)
+        return RunningTrial(self.store, claim, spec, trial, params)
+
+
+class RunningTrial:
+    """One attempt at one trial."""
+
+    def __init__(self, store: Store, claim: Claim, spec: StudySpec, trial: Trial, params: Mapping[str, Any]) -> None:
+        self.store, self.claim, self.spec, self.trial, self.params = store, claim, spec, trial, params
+
+    def report(self, evaluation: Evaluation) -> bool:
+        """Record an evaluation and return the pruner's verdict; one that is recorded already is passed over.
+
+        Raises Superseded.
+        """
+        if evaluation.step <= self.claim.last_step:
+            return False
+        value = evaluation.metrics.get(self.spec.metric, math.nan)
+        with self.store.engine.begin() as connection:
+            self._own(connection)
+            prune = self._verdict(value, evaluation.step)
+            self._record(connection, evaluation, prune)
+        return prune
+
+    def finish(
+        self, outcome: Outcome, result: Result | None = None, error: str | None = None, place: str | None = None
+    ) -> None:
+        """Tell Optuna and close the attempt; raises Superseded.
+
+        The attempt's row stays locked from the check to the end, so that nobody adopts the trial in between.
+        """
+        with self.store.engine.begin() as connection:
+            self._own(connection)
+            value = self._best(connection) if outcome == "complete" else None
+            if outcome == "complete" and value is None:
+                outcome, error = "fail", f"no evaluation recorded a finite {self.spec.metric}"
+            state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}[outcome]
+            self.trial.study.tell(self.trial, value, state=state, skip_if_finished=True)
+            self._keep(connection, result)
+            claims.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
+            if outcome == "fail":
+                _stop_if_hopeless(connection, self.claim.study_id, error)
+
+    def _own(self, connection: Connection) -> None:
+        if not claims.beat(connection, self.claim):
+            raise Superseded
+
+    def _verdict(self, value: float, step: int) -> bool:
+        """Optuna's; a value that is not finite is never reported, and ends the trial."""
+        if not math.isfinite(value):
+            return True
+        if step > self.claim.reported_step:
+            self.trial.report(value, step)
+        return self.trial.should_prune()
+
+    def _record(self, connection: Connection, evaluation: Evaluation, prune: bool) -> None:
+        connection.execute(
+            text(
+                "INSERT INTO hpo.metrics (trial_id, step, attempt, epoch, metrics, details, prune, rungs) VALUES (:trial, "
+                f":step, :attempt, :epoch, CAST(:metrics AS jsonb), CAST(:details AS jsonb), :prune, ({rows.COUNT_RUNGS}))"
+            ),
+            {
+                "trial": self.claim.trial_id,
+                "step": evaluation.step,
+                "attempt": self.claim.attempt,
+                "epoch": evaluation.epoch,
+                "metrics": json.dumps({k: v if math.isfinite(v) else None for k, v in evaluation.metrics.items()}),
+                "details": json.dumps(evaluation.details),
+                "prune": prune,
+            },
+        )
+
+    def _best(self, connection: Connection) -> float | None:
+        """The best of the metric over the trial's evaluations, as recorded by all its attempts."""
+        best = "min" if self.spec.direction == "minimize" else "max"
+        found: float | None = connection.scalar(
+            text(f"SELECT {best}((metrics ->> :metric)::double precision) FROM hpo.metrics WHERE trial_id = :trial"),
+            {"metric": self.spec.metric, "trial": self.claim.trial_id},
+        )
+        return found
+
+    def _keep(self, connection: Connection, result: Result | None) -> None:
+        settings = settings_for(self.spec, self.params).model_dump(mode="json")
+        connection.execute(
+            text(
+                "INSERT INTO hpo.results (trial_id, settings, trainable_parameters, seconds, facts) VALUES (:trial, "
+                "CAST(:settings AS json), :parameters, CAST(:seconds AS jsonb), CAST(:facts AS jsonb)) "
+                "ON CONFLICT (trial_id) DO NOTHING"
+            ),
+            {
+                "trial": self.claim.trial_id,
+                "settings": json.dumps(settings),
+                "parameters": result and result.trainable_parameters,
+                "seconds": json.dumps(dict(result.seconds) if result else {}),
+                "facts": json.dumps(dict(result.facts) if result else {}),
+            },
+        )
+
+
+_HOPELESS = text(
+    """
+    UPDATE hpo.plans SET error = :error
+    WHERE study_id = :study
+      AND NOT EXISTS (SELECT FROM trials WHERE study_id = :study AND state IN ('COMPLETE', 'PRUNED'))
+      AND (SELECT count(*) >= 3 AND count(DISTINCT place) = 1 AND count(place) = count(*)
+           FROM hpo.attempts WHERE study_id = :study AND outcome = 'fail')
+    """
+)
+
+
+def _stop_if_hopeless(connection: Connection, study_id: int, error: str | None) -> None:
+    """Every trial so far failed, three or more, all the same way: the study stops and says so."""
+    said = f"the first trials all failed with: {error}; mend it and launch again"
+    connection.execute(_HOPELESS, {"study": study_id, "error": said})

@@ -1,0 +1,148 @@
+"""Optuna samplers and pruners by name, seeded and sized by the study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    ThresholdPruner,
+)
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from hpo import methods, space
+from hpo.space import Categorical, Int, Range, Space
+from hpo.spec import StudySpec
+
+
+class PointSampler(BaseSampler):
+    """Gives a trial the point of the space at fixed shares of its ranges.
+
+    The whole point is known before the first parameter is suggested and hangs on nothing in the database. So a worker
+    that adopts a trial draws what its predecessor would have drawn, and no two trials get one point of a sequence.
+    Optuna's RandomSampler goes on from the first draw when some parameters are already stored; its QMCSampler counts
+    its sequence in a study attribute that workers read and write in turns, and draws the first trials at random.
+    """
+
+    def __init__(self, space_: Space, shares: np.ndarray[Any, Any]) -> None:
+        self._distributions = distributions(space_)
+        self._point = space.place(space_, [float(share) for share in shares])
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return dict(self._point)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._point[param_name]
+
+
+def sampler(spec: StudySpec, number: int) -> BaseSampler:
+    """A new sampler for the trial of this number; the same for the same study and number, on any worker."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return SAMPLERS[spec.sampler.kind](spec, number)
+
+
+def pruner(spec: StudySpec) -> BasePruner:
+    """The study's pruner, its options in steps."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return _pruner(spec.pruner, spec)
+
+
+def distributions(space_: Space) -> dict[str, BaseDistribution]:
+    """Optuna's distributions of a search space, as `space.suggest` asks for them."""
+    return {address: _distribution(range_) for address, range_ in space_.items()}
+
+
+def seed(spec: StudySpec, number: int) -> int:
+    """A 32-bit seed for the sampler of one trial."""
+    return int(np.random.SeedSequence([spec.seed, number]).generate_state(1)[0])
+
+
+def _distribution(range_: Range) -> BaseDistribution:
+    if isinstance(range_, Categorical):
+        return CategoricalDistribution(range_.choices)
+    kind = IntDistribution if isinstance(range_, Int) else FloatDistribution
+    return kind(range_.low, range_.high, log=range_.log, step=range_.step)  # type: ignore[arg-type]
+
+
+def _random(spec: StudySpec, number: int) -> BaseSampler:
+    rng = np.random.default_rng(np.random.SeedSequence([spec.seed, number]))
+    return PointSampler(spec.search, rng.random(len(spec.search)))
+
+
+def _qmc(spec: StudySpec, number: int) -> BaseSampler:
+    from scipy.stats import qmc
+
+    options: Any = spec.sampler
+    engine = {"sobol": qmc.Sobol, "halton": qmc.Halton}[options.qmc_type]
+    sequence = engine(len(spec.search), scramble=options.scramble, seed=spec.seed)
+    if number:
+        sequence.fast_forward(number)
+    return PointSampler(spec.search, sequence.random(1)[0])
+
+
+def _tpe(spec: StudySpec, number: int) -> BaseSampler:
+    return TPESampler(seed=seed(spec, number), **_options(spec.sampler))
+
+
+def _gp(spec: StudySpec, number: int) -> BaseSampler:
+    return GPSampler(seed=seed(spec, number), warn_independent_sampling=False, **_options(spec.sampler))
+
+
+SAMPLERS: Mapping[str, Callable[[StudySpec, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": _random,
+    "grid": _random,  # never draws: the points of a grid are the fixed parameters of their trials
+    "qmc": _qmc,
+    "gp": _gp,
+}
+
+
+def _pruner(method: methods.Method, spec: StudySpec) -> BasePruner:
+    options = _options(method)
+    for name in method.in_epochs:
+        epochs = options[name] if options[name] is not None else spec.epochs
+        options[name] = round(epochs * spec.evaluations_per_epoch)
+    return PRUNERS[method.kind](options, spec)
+
+
+def _patient(options: dict[str, Any], spec: StudySpec) -> BasePruner:
+    wrapped = options.pop("wrapped")
+    inner = None if wrapped.kind == "none" else _pruner(wrapped, spec)
+    return PatientPruner(inner, **options)
+
+
+PRUNERS: Mapping[str, Callable[[dict[str, Any], StudySpec], BasePruner]] = {
+    "asha": lambda options, _: SuccessiveHalvingPruner(**options),
+    "hyperband": lambda options, _: HyperbandPruner(**options),
+    "median": lambda options, _: MedianPruner(**options),
+    "percentile": lambda options, _: PercentilePruner(**options),
+    "threshold": lambda options, _: ThresholdPruner(**options),
+    "patient": _patient,
+    "none": lambda *_: NopPruner(),
+}
+
+
+def _options(method: methods.Method) -> dict[str, Any]:
+    return {name: getattr(method, name) for name in type(method).model_fields if name != "kind"}

@@ -1,0 +1,241 @@
+"""The study file: read, checked, one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hpo import checks, methods, ranges, space, strictyaml
+from hpo.complaints import ComplaintError, explain, nearest, shown
+from hpo.errors import SpecError
+from hpo.overrides import override
+from hpo.space import Params, Space, Value
+from objectives import settings as objectives
+from objectives.evaluation import Direction, class_of, direction
+from objectives.settings import Settings, Transfer
+
+_COMPARED = ("objective", "search", "sampler", "metric", "seed")
+_FILES = ("path", "train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study as its file says, every default in place.
+
+    `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `folder` is where
+    relative paths count from.
+    """
+
+    study: str
+    objective: Settings
+    search: Space
+    sampler: methods.Method
+    pruner: methods.Method
+    metric: str
+    trials: int
+    seed: int
+    enqueue: tuple[Mapping[str, Value], ...]
+    enqueue_defaults: bool
+    max_attempts: int
+    folder: Path | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the metric is better low or high."""
+        return direction(self.metric) or "minimize"
+
+    @property
+    def epochs(self) -> int:
+        """How long a trial is; a simulated one has an epoch an evaluation."""
+        return checks.epochs(self.objective)
+
+    @property
+    def evaluations_per_epoch(self) -> int:
+        """How many steps an epoch has."""
+        return checks.evaluations_per_epoch(self.objective)
+
+    @property
+    def defaults(self) -> dict[str, Value] | None:
+        """The objective's own values where they lie in their ranges: what trial 0 runs; None where it does not."""
+        own = {address: objectives.get(self.objective, address) for address in self.search}
+        inside = {address: value for address, value in own.items() if value in self.search[address]}
+        return inside if inside and self.enqueue_defaults else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec ready for JSON, in the order of a study file; `from_dict` reads it back."""
+        return {
+            "study": self.study,
+            "objective": self.objective.model_dump(),
+            "search": {address: ranges.written(range_) for address, range_ in self.search.items()},
+            "sampler": self.sampler.model_dump(),
+            "pruner": self.pruner.model_dump(),
+            "metric": self.metric,
+            "trials": self.trials,
+            "seed": self.seed,
+            "enqueue": [dict(params) for params in self.enqueue],
+            "enqueue_defaults": self.enqueue_defaults,
+            "max_attempts": self.max_attempts,
+            "folder": str(self.folder) if self.folder else None,
+        }
+
+    @staticmethod
+    def from_dict(kept: Mapping[str, Any]) -> StudySpec:
+        """The spec that `to_dict` gave; raises SpecError."""
+        tree = {key: value for key, value in kept.items() if key != "folder"}
+        folder = kept.get("folder")
+        return _checked(tree, f"study {kept.get('study')}", Path(folder) if folder else None)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
+    """The spec in a study file, with `address=value` overrides; raises SpecError, one line for each thing wrong."""
+    tree = strictyaml.read(path)
+    if not isinstance(tree, dict):
+        seen = "is empty" if tree is None else f"holds {shown(tree)}"
+        raise SpecError(f"{path}: {seen}; give a mapping with study, objective and search")
+    tree = override(checks.METHODS | tree, overrides, list(checks.Head.model_fields))
+    if "@" in str(tree.get("study")):
+        raise SpecError(f"{path}: study: {shown(tree['study'])} has '@' in it, kept for companion studies; remove it")
+    return _checked(tree, str(path), path.absolute().parent)
+
+
+def _checked(tree: dict[str, Any], source: str, folder: Path | None) -> StudySpec:
+    try:
+        head, objective, search, sampler, pruner, enqueue = checks.parse(tree)
+    except ComplaintError as refused:
+        raise SpecError("\n".join(f"{source}: {line}" for line in refused.complaints)) from refused
+    grid = sampler.kind == "grid"
+    return StudySpec(
+        study=head.study,
+        objective=objective,
+        search=search,
+        sampler=sampler,
+        pruner=pruner,
+        metric=head.metric,
+        trials=head.trials or (space.points(search) if grid else None) or 20,
+        seed=head.seed,
+        enqueue=enqueue,
+        enqueue_defaults=not grid if head.enqueue_defaults is None else head.enqueue_defaults,
+        max_attempts=head.max_attempts,
+        folder=folder,
+    )
+
+
+def point(spec: StudySpec, texts: Sequence[str]) -> dict[str, Value]:
+    """The parameters that `address=value` texts give, checked against the search space; raises SpecError."""
+    params: dict[str, Any] = {}
+    for text in texts:
+        address, equals, value = text.partition("=")
+        if not equals:
+            raise SpecError(f"{text}: is no address=value; write such as training.learning_rate=3e-4")
+        params[address.strip().removeprefix("objective.")] = strictyaml.loads(value, text)
+    try:
+        return ranges.contained(params, spec.search, spec.objective, "")
+    except ComplaintError as refused:
+        raise SpecError("\n".join(f"study {spec.study}: {line}" for line in refused.complaints)) from refused
+
+
+def shipped() -> dict[str, Path]:
+    """The study files that come with the package, by name."""
+    inside = Path(__file__).parent / "studies"
+    folder = inside if inside.is_dir() else Path(__file__).parent.parent / "studies"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find(name_or_path: str) -> Path:
+    """The study file at a path or of a shipped study's name; raises SpecError."""
+    path, known = Path(name_or_path), shipped()
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise SpecError(f"{path}: no such study file")
+    if name_or_path not in known:
+        raise SpecError(f"{shown(name_or_path)} is no study file and no shipped study; {nearest(name_or_path, known)}")
+    return known[name_or_path]
+
+
+def settings_for(spec: StudySpec, params: Params, data_root: Path | None = None) -> Settings:
+    """A trial's settings: its parameters put in, the study's seed, and paths that count from `data_root`, else from
+    the study file; raises SpecError."""
+    try:
+        found = objectives.replace(spec.objective, params)
+    except ValidationError as error:
+        lines = explain(error, type(spec.objective))
+        raise SpecError("\n".join(f"study {spec.study}: {line}" for line in lines)) from error
+    found = objectives.with_seed(found, spec.seed)
+    root = data_root or spec.folder
+    return objectives.replace(found, dict(_rooted(found, root))) if root else found
+
+
+def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
+    """The addresses of relative paths, with the paths they become; a model is one if it begins with a dot."""
+    if not isinstance(settings, Transfer):
+        return
+    if not settings.data.hub:
+        for name in _FILES:
+            path = getattr(settings.data, name)
+            if path and "://" not in path:
+                yield f"data.{name}", str(root / path)
+    if settings.model.name.startswith(("./", "../")):
+        yield "model.name", str(root / settings.model.name)
+
+
+def check_data(spec: StudySpec, data_root: Path | None = None, source: str | None = None) -> None:
+    """Reads the rows as a trial would; raises SpecError where they are not what the study says.
+
+    `source` leads the error: the study file where there is one.
+    """
+    source = source or f"study {spec.study}"
+    settings = settings_for(spec, {}, data_root)
+    if not isinstance(settings, Transfer):
+        return
+    from objectives import data
+    from objectives.errors import DataError
+
+    try:
+        labels = data.classes(data.load(settings.data, spec.seed), settings.data.label)
+    except DataError as error:
+        raise SpecError(f"{source}: objective.{error}") from error
+    wanted = class_of(spec.metric)
+    if wanted is not None and wanted not in labels:
+        message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"
+        raise SpecError(f"{source}: metric: {message}")
+
+
+def differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """What makes two specs different studies, as `search.training.batch_size.choices: [8] -> [8, 16]`."""
+    before, after = _flat(old), _flat(new)
+    return [
+        f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(spec: StudySpec) -> dict[str, str]:
+    tree = spec.to_dict()
+
+    def leaves(key: str, value: Any) -> Iterator[tuple[str, str]]:
+        if not isinstance(value, dict):
+            yield key, shown(value)
+            return
+        for name, inner in value.items():
+            yield from leaves(f"{key}.{name}", inner)
+
+    return dict(leaf for key in _COMPARED for leaf in leaves(key, tree[key]))
+
+
+def render(spec: StudySpec) -> str:
+    """The study file that says every default; read again from the same folder, it gives an equal spec."""
+    tree = spec.to_dict()
+    tree.pop("folder")
+    tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
+    return strictyaml.dumps(tree)
+
+
+def _said(group: dict[str, Any]) -> dict[str, Any]:
+    """A group of settings without those that are null, their default."""
+    return {name: value for name, value in group.items() if value is not None}

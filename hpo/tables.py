@@ -1,0 +1,103 @@
+"""How values and rows look: on a terminal, as JSON, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that wraps nothing where the output is no terminal."""
+    found = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=10_000)
+
+
+def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | None = None) -> Table:
+    """A plain table; numbers stand to the right."""
+    body = [[shown(value) for value in row] for row in rows]
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numeric = all(_numeric(row[index]) for row in body)
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        made.add_row(*row)
+    return made
+
+
+def show(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | None = None) -> None:
+    """Print a table on stdout."""
+    console().print(table(rows, columns, title))
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it: five significant digits, nothing for None."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.5g}"
+        case datetime():
+            return value.astimezone().isoformat(sep=" ", timespec="seconds")
+        case dict():
+            return "  ".join(f"{name}={shown(inner)}" for name, inner in value.items())
+        case _:
+            return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: 1:02:03, or 02:03 within the hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; times in ISO 8601."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """CSV with one column a key, nested ones as `params.training.learning_rate`."""
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    output = io.StringIO()
+    writer = csv.DictWriter(output, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in flat)
+    return output.getvalue()
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        inner = value if isinstance(value, dict) else None
+        found |= {f"{name}.{key}": item for key, item in inner.items()} if inner is not None else {name: value}
+    return found
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, default=_plain) if isinstance(value, dict | list) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True

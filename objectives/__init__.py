@@ -1,0 +1,1 @@
+"""What one trial does: fine-tune a pretrained model under given settings; usable without hpo."""

@@ -1,0 +1,46 @@
+"""Rows as a model reads them, and batches of them, padded no longer than they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row, encoded: its tokens and what is to be predicted, here the index of a class."""
+
+    tokens: Sequence[int]
+    label: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`inputs` by the names that the model's forward takes, each [rows, ...]; `labels` [rows, ...]."""
+
+    inputs: Mapping[str, Tensor]
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return Batch(inputs, self.labels.to(device, non_blocking=True))
+
+
+def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Integers [rows, longest], filled up on the right."""
+    longest = max(map(len, sequences))
+    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
+
+
+def chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Runs of `size` rows; the last may be shorter."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def by_length(examples: Sequence[Example]) -> list[int]:
+    """The rows in order of length, so that neighbours need little padding; the longest first, to fail early."""
+    return sorted(range(len(examples)), key=lambda row: -len(examples[row].tokens))

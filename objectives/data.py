@@ -1,0 +1,177 @@
+"""Rows for a trial: from files or a hub, checked, divided, in the order of each epoch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from objectives.errors import DataError
+from objectives.settings import Data
+from objectives.splits import Rows, are_classes, divide, shuffled
+from objectives.tables import Table, as_text, first_line, open_binary, read
+
+__all__ = ["Splits", "Table", "classes", "fingerprint", "load", "order", "read"]
+
+ROLES = ("train", "valid", "test")
+LISTED = 20
+"""How many names an error lists."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The rows of a trial; `test` is None unless it was asked for and there is one."""
+
+    train: Table
+    valid: Table
+    test: Table | None = None
+
+
+def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = False) -> Splits:
+    """The rows to train, validate and (with `test`) test on, checked.
+
+    `columns` defaults to the text and the label; the group is added. Each must be there, and filled in every row.
+    One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
+    whether asked for or not. Files and a hub's splits are taken as they are, except that training rows of a hub
+    without validation rows are divided. Raises DataError.
+    """
+    wanted = dict.fromkeys([*(columns or (data.text, data.label)), *([data.group] if data.group else [])])
+    sources = _hub(data, wanted) if data.hub else _files(data)
+    tables = {role: _checked(sources[role](), data, wanted) for role in sources if test or role != "test"}
+    if "valid" not in sources:
+        whole = tables["train"]
+        rows = _division(whole, data, seed, set_aside="test" in sources)
+        tables |= {"train": whole.take(rows.train), "valid": whole.take(rows.valid)}
+        tables |= {"test": whole.take(rows.test)} if test and rows.test else {}
+    return Splits(**tables)
+
+
+def classes(splits: Splits, label: str) -> tuple[str, ...]:
+    """The labels of the training rows, sorted; raises DataError where they are no classes to learn and validate."""
+    train, valid = splits.train.column(label), splits.valid.column(label)
+    known = tuple(sorted(set(train)))
+    if len(known) == 1:
+        raise DataError("data.label", f"every training row has the label {known[0]!r}; right is two classes or more")
+    if not are_classes(len(known), len(train) + len(valid)):
+        seen = f"{len(known)} different labels to train on in {len(train) + len(valid)} rows of column {label!r}"
+        raise DataError("data.label", f"{seen}; right is a column of classes, each in several rows")
+    for name, table in (("validation", splits.valid), ("test", splits.test)):
+        if table is not None:
+            _check_known(table, label, known, name)
+    return known
+
+
+def fingerprint(data: Data) -> str:
+    """What tells these rows from others: sha256 over the files' bytes, wherever they lie, or over the hub's words."""
+    digest = hashlib.sha256()
+    if data.hub:
+        prints = sorted((name, rows._fingerprint) for name, rows in _loaded(data).items())
+        digest.update(repr((data.hub, data.config, data.revision, prints)).encode())
+    for role, key in _keys(data).items():
+        with open_binary(getattr(data, key), f"data.{key}") as stream:
+            digest.update(f"{role} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def order(rows: int, seed: int, epoch: int) -> list[int]:
+    """The order of an epoch's rows: a function of these three alone."""
+    return shuffled(rows, "order", seed, epoch)
+
+
+def _keys(data: Data) -> dict[str, str]:
+    """The setting that names the file of each role."""
+    if data.hub:
+        return {}
+    return {"train": "path"} if data.path else {role: role for role in ROLES if getattr(data, role)}
+
+
+def _files(data: Data) -> dict[str, Callable[[], Table]]:
+    return {role: partial(read, getattr(data, key), f"data.{key}") for role, key in _keys(data).items()}
+
+
+def _hub(data: Data, columns: Collection[str]) -> dict[str, Callable[[], Table]]:
+    loaded = _loaded(data)
+    roles = _hub_roles(data, list(loaded))
+    return {role: partial(_hub_table, data, name, loaded[name], columns) for role, name in roles.items()}
+
+
+def _loaded(data: Data) -> Mapping[str, Any]:
+    """A hub data set's splits by name, as `datasets` gives them."""
+    import datasets
+
+    try:
+        return datasets.load_dataset(data.hub, data.config, revision=data.revision)  # type: ignore[no-any-return]
+    except Exception as error:  # what it raises depends on the hub, the network and the data set's files
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise DataError("data.hub", f"cannot load {data.hub!r} ({why}); check its name and the network") from error
+
+
+def _hub_roles(data: Data, names: Sequence[str]) -> dict[str, str]:
+    """The hub's split for each role: those named, and the usual ones where training rows are not named."""
+    usual = {"train": ["train"], "valid": ["validation", "valid"], "test": ["test"]}
+    found = {role: next((name for name in usual[role] if name in names), None) for role in ROLES}
+    roles = {role: getattr(data, role) or (None if data.train else found[role]) for role in ROLES}
+    roles["train"] = roles["train"] or "train"
+    for role, name in roles.items():
+        if name and name not in names:
+            raise DataError(f"data.{role}", f"{data.hub!r} has no split {name!r}; found {_listed(names, name)}")
+    return {role: name for role, name in roles.items() if name}
+
+
+def _hub_table(data: Data, name: str, rows: Any, columns: Collection[str]) -> Table:
+    source = f"{data.hub}, {name}"
+    _check_columns(source, rows.column_names, data, columns)
+    return Table({column: _hub_column(rows, column) for column in columns}, source)
+
+
+def _hub_column(rows: Any, column: str) -> list[str]:
+    """A column as text, a class by its name; hubs mark rows without a class with -1."""
+    name = getattr(rows.features[column], "int2str", None)
+    if name is None:
+        return [as_text(value) for value in rows[column]]
+    return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
+
+
+def _checked(table: Table, data: Data, columns: Collection[str]) -> Table:
+    _check_columns(table.source, list(table.columns), data, columns)
+    for column in columns:
+        empty = [row for row, value in enumerate(table.column(column)) if not value.strip()]
+        if empty:
+            seen = f"column {column!r} is empty, as in {len(empty)} of {len(table)} rows"
+            raise DataError(_key(data, column), f"{table.place(empty[0])}: {seen}; fill or remove them")
+    return table.select(tuple(columns))
+
+
+def _check_columns(source: str, found: Sequence[str], data: Data, columns: Collection[str]) -> None:
+    for column in columns:
+        if column not in found:
+            message = f"{source} has no column {column!r}; found {_listed(found, column)}"
+            raise DataError(_key(data, column), message)
+
+
+def _key(data: Data, column: str) -> str:
+    return next((f"data.{key}" for key in ("text", "label", "group") if getattr(data, key) == column), "data")
+
+
+def _listed(found: Sequence[str], wanted: str) -> str:
+    near = get_close_matches(wanted, found, n=1)
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    return ", ".join(found[:LISTED]) + more + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _division(table: Table, data: Data, seed: int, set_aside: bool) -> Rows:
+    """The rows of each split of one table; none to test on where test rows are `set_aside` already."""
+    split = data.split.model_copy(update={"test": 0}) if set_aside else data.split
+    groups = table.column(data.group) if data.group else None
+    return divide(split, seed, len(table), table.columns.get(data.label), groups)
+
+
+def _check_known(table: Table, label: str, known: Sequence[str], name: str) -> None:
+    values = table.column(label)
+    if strange := set(values).difference(known):
+        row = next(row for row, value in enumerate(values) if value in strange)
+        seen = f"label {values[row]!r} of the {name} rows stands in no training row"
+        raise DataError("data.label", f"{table.place(row)}: {seen}; found {_listed(known, values[row])}")

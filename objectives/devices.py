@@ -1,0 +1,95 @@
+"""Where a trial runs and in which numbers."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+
+from objectives.errors import ObjectiveError
+
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device and a precision. Weights and optimizers are in fp32 always; bf16 and fp16 are what layers compute in."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute in the machine's precision within this block."""
+        dtype = _DTYPES[self.precision]
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """What keeps fp16's gradients from vanishing; does nothing for the others."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+    def wait(self) -> None:
+        """Until the device has done all it was given, so that clocks tell the truth."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def peak_memory_bytes(self) -> int:
+        """The most memory in use so far: a GPU's allocations in this trial, else the process's resident memory."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        unit = 1 if platform.system() == "Darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    def facts(self) -> dict[str, Any]:
+        """Device, threads, precision and versions, ready for JSON."""
+        name = platform.machine() if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        return {
+            "device": str(self.device),
+            "device_name": name,
+            "threads": torch.get_num_threads(),
+            "precision": self.precision,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            },
+        }
+
+
+def machine(device: str, precision: str, threads: int | None = None) -> Machine:
+    """The machine to run on, made ready; `auto` is a GPU where there is one. Raises ObjectiveError.
+
+    `auto` precision is bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = _device(device)
+    if chosen.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(chosen)
+    return Machine(chosen, _precision(chosen, precision))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ObjectiveError(f"device: {name!r} is unknown; right is auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ObjectiveError(f"device: {name} is not there; this machine has {torch.cuda.device_count()} GPUs")
+    return device
+
+
+def _precision(device: torch.device, name: str) -> str:
+    if device.type == "cpu":
+        if name == "fp16":
+            raise ObjectiveError("training.precision: fp16 needs a GPU; right on a CPU is auto, fp32 or bf16")
+        return "fp32" if name == "auto" else name
+    if name == "auto":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return name

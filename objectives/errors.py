@@ -1,0 +1,19 @@
+"""What a person can mend in a trial's settings or data."""
+
+from __future__ import annotations
+
+
+class ObjectiveError(Exception):
+    """One line for the person who must act: where, what was seen, what would be right."""
+
+
+class DataError(ObjectiveError):
+    """The rows cannot be used as the settings say. `key` is the setting to look at, as `data.label`."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+
+
+class ModelError(ObjectiveError):
+    """The model cannot be loaded, or nothing in it is left to learn."""

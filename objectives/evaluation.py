@@ -1,0 +1,66 @@
+"""The contract between a trial and whoever runs it: settings in, evaluations out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Direction = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at a model in training.
+
+    `step` counts evaluations from 1; `epoch` is the passes over the training rows so far. `metrics` holds plain
+    floats, `val_loss` and `train_loss` among them (mean per row, in nats); values may be NaN. `details` holds what is
+    no single number, ready for JSON, such as a confusion matrix.
+    """
+
+    step: int
+    epoch: float
+    metrics: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Report = Callable[[Evaluation], None]
+"""Called at each evaluation, in order. It may raise: that is all that pruning, pausing and cancelling are."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a trial beside its evaluations.
+
+    `seconds` is wall time by phase (load, data, train, evaluate, report); `facts` is ready for JSON: device,
+    threads, precision, versions, the model's full name.
+    """
+
+    steps: int
+    trainable_parameters: int
+    seconds: Mapping[str, float]
+    facts: Mapping[str, Any]
+
+
+_LOWER_IS_BETTER = ("val_loss", "train_loss")
+_HIGHER_IS_BETTER = (
+    "accuracy",
+    "auc",
+    *(f"{m}_{a}" for m in ("precision", "recall", "f1") for a in ("macro", "weighted")),
+)
+_PER_CLASS = re.compile(r"(precision|recall|f1)\[(.+)\]")
+METRICS = (*_LOWER_IS_BETTER, *_HIGHER_IS_BETTER)
+
+
+def direction(metric: str) -> Direction | None:
+    """Whether a metric is better low or high; None for a name that no task records."""
+    if metric in _LOWER_IS_BETTER:
+        return "minimize"
+    return "maximize" if metric in _HIGHER_IS_BETTER or _PER_CLASS.fullmatch(metric) else None
+
+
+def class_of(metric: str) -> str | None:
+    """The label that a metric of one class names: `spam` in `recall[spam]`."""
+    found = _PER_CLASS.fullmatch(metric)
+    return found[2] if found else None

@@ -1,0 +1,36 @@
+"""What is optimised: a loss for every row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from objectives.settings import Training
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits [rows, classes] and labels [rows] to the loss of each row [rows], in nats."""
+
+plain: Loss = partial(cross_entropy, reduction="none")
+"""The loss that trials are compared by: no smoothing, no weights."""
+
+
+def supervised(training: Training, labels: Sequence[int], classes: int, device: torch.device) -> Loss:
+    """Cross entropy with the settings' label smoothing and class weights, the weights taken from training labels."""
+    weights = balanced(labels, classes).to(device) if training.class_weights == "balanced" else None
+    return partial(cross_entropy, weight=weights, label_smoothing=training.label_smoothing, reduction="none")
+
+
+def balanced(labels: Sequence[int], classes: int) -> Tensor:
+    """A weight for each class [classes], n / (k * count): every class weighs the same, a row 1 on average.
+
+    A class without rows weighs nothing. The formula is that of King and Zeng, Logistic Regression in Rare Events Data
+    (2001), as scikit-learn's `class_weight="balanced"`.
+    """
+    counts = Counter(labels)
+    share = len(labels) / len(counts)
+    return torch.tensor([share / counts[index] if counts[index] else 0.0 for index in range(classes)])

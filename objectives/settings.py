@@ -1,0 +1,211 @@
+"""Every setting a study may name, its default and its check; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""A share of something, from 0 to below 1."""
+
+Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0.0, lt=1.0)]
+"""An integer is a number of rows, a float a share of them."""
+
+
+class Setting(BaseModel):
+    """A frozen group of settings; a bare word in its place stands for its leading field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    leading: ClassVar[str | None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_a_bare_word(cls, value: Any) -> Any:
+        return {cls.leading: value} if cls.leading and isinstance(value, str) else value
+
+
+class Task(Setting):
+    """What is learned."""
+
+    leading: ClassVar[str | None] = "kind"
+    kind: Literal["text-classification"]
+
+
+class Model(Setting):
+    """Which model is fine-tuned, and which of its layers learn.
+
+    `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; the model's number of blocks
+    leaves only the head. Frozen blocks run in eval mode.
+    """
+
+    leading: ClassVar[str | None] = "name"
+    name: str = Field("minilm", min_length=1, description="an alias, a hub id, or a folder")
+    revision: str | None = Field(None, description="the hub's branch, tag or commit")
+    pretrained: bool = Field(True, description="false starts from random weights")
+    frozen_layers: int = Field(0, ge=0)
+    dropout: Share | None = Field(None, description="of the encoder and the head; null keeps the model's own")
+
+
+class Split(Setting):
+    """Which rows of one file train, validate and test: integers are rows, floats shares; `train` null: the rest."""
+
+    train: Size | None = None
+    valid: Size = 0.2
+    test: Size = 0.2
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        shares = [size for size in (self.train, self.valid, self.test) if isinstance(size, float)]
+        if sum(shares) > 1 + 1e-9 or (self.train is None and sum(shares) >= 1):
+            raise ValueError(f"the shares add up to {sum(shares):g} and leave no rows to train on; lower valid or test")
+        if not self.valid:
+            raise ValueError("valid must be above 0: trials are compared on validation rows")
+        return self
+
+
+class Data(Setting):
+    """Which rows, and which of their columns.
+
+    One file (`path`) or hub data set (`hub`) with `split`, or `train`, `valid` and `test`: files, or with `hub` the
+    names of its splits.
+    """
+
+    leading: ClassVar[str | None] = "path"
+    path: str | None = None
+    hub: str | None = Field(None, description="a data set of the hub, loaded by `datasets`")
+    config: str | None = Field(None, description="the hub data set's configuration")
+    revision: str | None = Field(None, description="the hub data set's branch, tag or commit")
+    train: str | None = None
+    valid: str | None = None
+    test: str | None = None
+    text: str = Field("text", min_length=1, description="the column to read")
+    label: str = Field("label", min_length=1, description="the column to predict")
+    group: str | None = Field(None, description="rows of one group never stand in two splits")
+    split: Split = Split()
+    max_length: int = Field(128, ge=4, description="tokens a row; the rest is cut off")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        sources = [name for name in ("path", "hub") if getattr(self, name)]
+        if not sources and self.train:
+            sources = ["train"]
+        if len(sources) != 1 or (self.path and (self.train or self.valid or self.test)):
+            raise ValueError("give one of: path (one file, divided by split), train + valid (+ test) files, or hub")
+        if self.train and not self.hub and not self.valid:
+            raise ValueError("data.train needs data.valid beside it; for one file to be divided use data.path")
+        if not self.hub and (self.config or self.revision):
+            raise ValueError("config and revision belong to a hub data set; remove them or give hub")
+        return self
+
+
+class Training(Setting):
+    """How it is trained. A step of the trial is an evaluation, counted from 1."""
+
+    epochs: int = Field(3, ge=1)
+    evaluations_per_epoch: int = Field(1, ge=1)
+    optimizer: Literal["adamw", "adam", "sgd", "adafactor"] = "adamw"
+    learning_rate: float = Field(5e-5, gt=0)
+    weight_decay: float = Field(0.01, ge=0, description="decoupled; none on biases and norms")
+    momentum: Share = Field(0.9, description="of sgd")
+    lr_scheduler: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: Share = 0.0
+    warmup_steps: int = Field(0, ge=0, description="optimizer steps; instead of warmup_ratio")
+    batch_size: int = Field(16, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1, description="batches to one optimizer step")
+    max_grad_norm: float = Field(1.0, ge=0, description="0 does not clip")
+    label_smoothing: Share = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    early_stopping_patience: int | None = Field(None, ge=1, description="evaluations without a better val_loss")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    eval_batch_size: int = Field(64, ge=1)
+    seed: int | None = Field(None, ge=0, description="null takes the study's")
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Self:
+        if self.warmup_ratio and self.warmup_steps:
+            raise ValueError("warmup_ratio and warmup_steps are both set; keep one")
+        return self
+
+
+class Transfer(Setting):
+    """Fine-tuning a pretrained model: the objective of a study."""
+
+    task: Task
+    model: Model = Model()
+    data: Data
+    training: Training = Training()
+
+
+class Curve(Setting):
+    """A simulated trial: a learning curve in closed form over settings that look like real ones.
+
+    See `objectives.simulated` for the formula.
+    """
+
+    learning_rate: float = Field(1e-3, gt=0)
+    batch_size: int = Field(16, ge=1)
+    dropout: Share = 0.1
+    frozen_layers: int = Field(0, ge=0, le=6)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    evaluations: int = Field(3, ge=1)
+    noise: float = Field(0.0, ge=0, description="standard deviation added to each loss, from the seed and the settings")
+    seconds: float = Field(0.0, ge=0, description="a trial takes")
+    fail_at: int | None = Field(None, ge=1, description="raises at this evaluation")
+    exit_at: int | None = Field(None, ge=1, description="ends the process at this evaluation, as kill -9 does")
+    nan_at: int | None = Field(None, ge=1, description="the loss is NaN from this evaluation on")
+    fail_share: Share = Field(0.0, description="of the trials raise, chosen by their settings")
+    seed: int | None = Field(None, ge=0, description="null takes the study's")
+
+
+class Simulated(Setting):
+    """A simulated objective, for tests, load and a first look."""
+
+    simulated: Curve = Curve()
+
+
+Settings = Transfer | Simulated
+
+
+def parse(objective: Any) -> Settings:
+    """The settings that a mapping describes; raises pydantic.ValidationError."""
+    kind = Simulated if isinstance(objective, Mapping) and "simulated" in objective else Transfer
+    return kind.model_validate(objective)
+
+
+def addresses(settings: Setting | type[Setting], prefix: str = "") -> Iterator[str]:
+    """The address of every single setting: `training.learning_rate` and so on."""
+    kind = settings if isinstance(settings, type) else type(settings)
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Setting):
+            yield from addresses(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def get(settings: Setting, address: str) -> Any:
+    """The value at an address; AttributeError where there is none."""
+    value: Any = settings
+    for name in address.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def replace(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The same settings with the values at these addresses, checked anew; raises pydantic.ValidationError."""
+    tree = settings.model_dump()
+    for address, value in values.items():
+        *groups, name = address.split(".")
+        group = tree
+        for part in groups:
+            group = group[part]
+        group[name] = value
+    return parse(tree)
+
+
+def with_seed(settings: Settings, seed: int) -> Settings:
+    """The settings with the study's seed where they name none."""
+    address = "simulated.seed" if isinstance(settings, Simulated) else "training.seed"
+    return settings if get(settings, address) is not None else replace(settings, {address: seed})

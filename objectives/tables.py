@@ -1,0 +1,224 @@
+"""Tables of text columns, read from one file; a mistake in the file is one line that says where it is."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+from objectives.errors import DataError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length; `source` and the `lines` of the rows in it are for messages."""
+
+    columns: Mapping[str, Sequence[str]]
+    source: str = "the table"
+    lines: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def column(self, name: str) -> Sequence[str]:
+        """A column's values, one a row; KeyError where there is none."""
+        return self.columns[name]
+
+    def take(self, indices: Sequence[int]) -> Table:
+        """The rows at these indices, in this order."""
+        columns = {name: [values[index] for index in indices] for name, values in self.columns.items()}
+        lines = [self.lines[index] for index in indices] if self.lines is not None else None
+        return replace(self, columns=columns, lines=lines)
+
+    def select(self, names: Sequence[str]) -> Table:
+        """The same rows with these columns only."""
+        return replace(self, columns={name: self.columns[name] for name in names})
+
+    def place(self, index: int) -> str:
+        """Where a row stands, for a message: `/data/news.csv, line 3`."""
+        number = f"row {index + 1}" if self.lines is None else f"line {self.lines[index]}"
+        return f"{self.source}, {number}"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file's bytes, and how to complain about them."""
+
+    key: str
+    path: str
+    raw: bytes
+
+    def error(self, message: str, line: int | None = None) -> DataError:
+        return DataError(self.key, f"{self.path}{f', line {line}' if line else ''}: {message}")
+
+
+def read(path: str | Path, key: str = "data.path") -> Table:
+    """The rows of a .csv, .tsv, .jsonl, .json (lines) or .parquet file, or of an fsspec URL of one.
+
+    Text is UTF-8 with or without a BOM; quoting is the csv module's default. Raises DataError naming `key`, the
+    setting that names the file.
+    """
+    with open_binary(path, key) as stream:
+        suffix = Path(str(path)).suffix.lower()
+        if suffix not in READERS:
+            raise DataError(key, f"{located(path)}: unknown suffix '{suffix}'; right is one of {', '.join(READERS)}")
+        file = _File(key, located(path), stream.read())
+    if not file.raw.removeprefix(codecs.BOM_UTF8).strip():
+        raise file.error("is empty; right is a header and rows, or a JSON object a line")
+    table = READERS[suffix](file)
+    if not len(table):
+        raise file.error("has a header and no rows")
+    return table
+
+
+def located(path: str | Path) -> str:
+    """A path made absolute; a URL as it is."""
+    return str(path) if _is_url(path) else str(Path(path).absolute())
+
+
+def open_binary(path: str | Path, key: str) -> io.BufferedIOBase:
+    """The file or URL opened for reading; raises DataError where it cannot be."""
+    try:
+        return _open_url(str(path)) if _is_url(path) else Path(path).open("rb")
+    except FileNotFoundError:
+        raise DataError(key, f"no such file: {located(path)}") from None
+    except IsADirectoryError:
+        raise DataError(key, f"{located(path)} is a folder; right is a file of rows") from None
+    except (OSError, ImportError, ValueError) as error:  # what fsspec raises for a protocol it lacks or does not know
+        raise DataError(key, f"{located(path)} cannot be opened: {first_line(error)}") from error
+
+
+def _is_url(path: str | Path) -> bool:
+    return "://" in str(path)
+
+
+def _open_url(url: str) -> io.BufferedIOBase:
+    import fsspec  # type: ignore[import-untyped]
+
+    return cast(io.BufferedIOBase, fsspec.open(url, "rb").open())
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def as_text(value: Any) -> str:
+    """A value as people write it: 1.0 is `1`, True is `true`, a missing value or NaN is empty."""
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, bool | list | dict) else str(value)
+
+
+def _decoded(file: _File) -> str:
+    if (nul := file.raw.find(b"\0")) >= 0:
+        raise file.error(f"has a NUL byte at offset {nul}: binary or UTF-16; right is text in UTF-8")
+    try:
+        return file.raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        seen = f"0x{file.raw[error.start]:02x} at offset {error.start}"
+        raise file.error(f"byte {seen} is not UTF-8; save the file as UTF-8") from None
+
+
+def _delimited(file: _File, delimiter: str) -> Table:
+    (_, header), *rows = _records(file, _decoded(file), delimiter)
+    _check_delimiter(file, header, delimiter)
+    _check_names(file, header)
+    for line, fields in rows:
+        if len(fields) != len(header):
+            raise file.error(f"{_fields(len(fields))}, where the header has {len(header)}", line)
+    columns = {name: [fields[index] for _, fields in rows] for index, name in enumerate(header)}
+    return Table(columns, file.path, [line for line, _ in rows])
+
+
+def _fields(count: int) -> str:
+    return f"{count} field{'s' * (count != 1)}"
+
+
+def _records(file: _File, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The records that are not blank, each with the line it starts at; the last of them is the end mark's."""
+    end = "\0"  # stands in no text we accept; within a field it tells that a quote swallowed the end of the file
+    text = text if text.endswith(("\n", "\r")) else f"{text}\n"
+    reader = csv.reader(chain(io.StringIO(text, newline=""), [end]), delimiter=delimiter)
+    line = 1
+    try:
+        for record in reader:
+            if record and record[-1].endswith(end):
+                break
+            if record:
+                yield line, record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise file.error(f"{error}; is a quote never closed?", line) from None
+    if record != [end]:
+        raise file.error("a quote opened in this row is never closed", line)
+
+
+def _check_delimiter(file: _File, header: Sequence[str], delimiter: str) -> None:
+    other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
+    if len(header) == 1 and other:
+        right = "commas" if delimiter == "," else "tabs"
+        raise file.error(f"the header is one column and contains {other!r}; right is a file separated by {right}")
+
+
+def _check_names(file: _File, names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise file.error(f"column {twice!r} stands {names.count(twice)} times; give each column its own name")
+
+
+def _json_lines(file: _File) -> Table:
+    lines = enumerate(_decoded(file).split("\n"), start=1)  # not splitlines: U+2028 may stand in a JSON string
+    rows = [(number, _json_object(file, line, number)) for number, line in lines if line.strip()]
+    names = dict.fromkeys(name for _, row in rows for name in row)
+    columns = {name: [as_text(row.get(name)) for _, row in rows] for name in names}
+    return Table(columns, file.path, [number for number, _ in rows])
+
+
+def _json_object(file: _File, line: str, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise file.error(
+            f"broken JSON: {error.msg} at column {error.colno}; right is an object a line", number
+        ) from None
+    if not isinstance(value, dict):
+        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or boolean")
+        raise file.error(f"is {kind}; right is a JSON object a line", number)
+    return value
+
+
+def _parquet(file: _File) -> Table:
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    try:
+        stored = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(file.raw))
+        _check_names(file, stored.schema_arrow.names)
+        table = stored.read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise file.error(f"is no Parquet file that can be read: {first_line(error)}") from None
+    columns = zip(table.column_names, table.columns, strict=True)
+    return Table({name: [as_text(value) for value in column.to_pylist()] for name, column in columns}, file.path)
+
+
+READERS: Mapping[str, Callable[[_File], Table]] = {
+    ".csv": partial(_delimited, delimiter=","),
+    ".tsv": partial(_delimited, delimiter="\t"),
+    ".jsonl": _json_lines,
+    ".json": _json_lines,
+    ".parquet": _parquet,
+}

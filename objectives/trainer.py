@@ -1,0 +1,146 @@
+"""The one training loop: a generator of evaluations, stopped by not asking for more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from objectives.batches import Batch, Example, by_length, chunks
+from objectives.devices import Machine
+from objectives.evaluation import Evaluation
+from objectives.layers import train_mode
+from objectives.optimizers import optimizer, scheduler
+from objectives.plan import Plan
+from objectives.seeds import derive
+from objectives.settings import Training
+from objectives.state import Progress, State
+from objectives.stopwatch import Stopwatch
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Scores = Callable[[Tensor, Tensor], tuple[Mapping[str, float], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned: rows to train and to validate on, and how they are batched, optimised and scored.
+
+    `loss` is optimised, `plain_loss` compares trials: logits and labels to a loss for each row, in nats. `scores` maps
+    the logits and labels of all validation rows, on the CPU, to metrics and details.
+    """
+
+    train: Sequence[Example]
+    valid: Sequence[Example]
+    collate: Callable[[Sequence[Example]], Batch]
+    loss: Loss
+    plain_loss: Loss
+    scores: Scores
+
+
+def start(model: Any, training: Training, plan: Plan, machine: Machine) -> State:
+    """The state before the first step, the model on its device."""
+    model.to(machine.device)
+    chosen = optimizer(model, training)
+    return State(model, chosen, scheduler(chosen, training, plan.steps), machine.scaler(), Progress())
+
+
+def fit(
+    state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine, watch: Stopwatch
+) -> Iterator[Evaluation]:
+    """Train from where the state is to the plan's end, or until `early_stopping_patience` runs out.
+
+    While an evaluation is looked at the state is whole: saved then and loaded into a fresh one, it trains on to the
+    same bits. A loss that is not finite is an evaluation like any other; whether to go on is for the caller.
+    """
+    school = _School(state, lesson, training, plan, machine)
+    progress, patience = state.progress, training.early_stopping_patience or plan.steps
+    while progress.steps < plan.steps and progress.waited() < patience:
+        with watch("train") as trained:
+            rows, metrics = school.teach()
+        with watch("evaluate") as evaluated:
+            scores, details = school.examine()
+        progress.note(scores["val_loss"])
+        clocks = {
+            "seconds": trained.seconds + evaluated.seconds,
+            "examples_per_second": rows / trained.seconds,
+            "peak_memory_bytes": float(machine.peak_memory_bytes()),
+        }
+        epoch = plan.epochs_after(progress.steps)
+        yield Evaluation(progress.evaluations, epoch, {**scores, **metrics, **clocks}, details)
+
+
+class _School:
+    """Teaches and examines the model of a state."""
+
+    def __init__(self, state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine) -> None:
+        self.state, self.lesson, self.training, self.plan, self.machine = state, lesson, training, plan, machine
+        self.learning = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+        rows = by_length(lesson.valid)
+        self.exams = [self._batch(lesson.valid, some) for some in chunks(rows, training.eval_batch_size)]
+        self.places = torch.tensor(rows).argsort()
+
+    def teach(self) -> tuple[int, dict[str, float]]:
+        """Step until an evaluation is due: the rows seen, their mean loss, and the last step's learning rate."""
+        train_mode(self.state.model)
+        total, rows = torch.zeros((), device=self.machine.device), 0
+        while True:
+            batches = self.plan.batches(self.state.progress.steps)
+            learning_rate = self.state.scheduler.get_last_lr()[0]
+            total += self._step(batches)
+            rows += sum(map(len, batches))
+            if self.plan.evaluates_after(self.state.progress.steps):
+                return rows, {"train_loss": total.item() / rows, "learning_rate": float(learning_rate)}
+
+    @torch.inference_mode()
+    def examine(self) -> tuple[dict[str, float], Mapping[str, Any]]:
+        """The mean plain loss over the validation rows and the task's scores; the scores of NaN are NaN."""
+        self.state.model.eval()
+        answers = [(self._logits(batch), batch.labels) for batch in map(self._here, self.exams)]
+        logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        loss = self.lesson.plain_loss(logits, labels).double().mean().item()
+        logits, labels = logits.cpu()[self.places], labels.cpu()[self.places]
+        if not logits.isfinite().all():
+            scores, _ = self.lesson.scores(torch.zeros_like(logits), labels)
+            return {"val_loss": loss, **dict.fromkeys(scores, nan)}, {}
+        scores, details = self.lesson.scores(logits, labels)
+        return {"val_loss": loss, **scores}, details
+
+    def _step(self, batches: Sequence[Sequence[int]]) -> Tensor:
+        """One optimizer step over the mean of all rows of these batches; returns the sum of their losses."""
+        rows, total = sum(map(len, batches)), torch.zeros((), device=self.machine.device)
+        for number, some in enumerate(batches):
+            # Dropout depends on the place in the training alone, not on what else drew from torch's generator before.
+            torch.manual_seed(derive(self.plan.seed, "dropout", self.state.progress.steps, number))
+            batch = self._here(self._batch(self.lesson.train, some))
+            loss = self.lesson.loss(self._logits(batch), batch.labels).sum()
+            torch.autograd.backward(self.state.scaler.scale(loss / rows))
+            total += loss.detach()
+        self._update()
+        return total
+
+    def _update(self) -> None:
+        state = self.state
+        if self.training.max_grad_norm:
+            state.scaler.unscale_(state.optimizer)
+            clip_grad_norm_(self.learning, self.training.max_grad_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.scheduler.step()
+        state.progress.steps += 1
+
+    def _logits(self, batch: Batch) -> Tensor:
+        with self.machine.autocast():
+            logits: Tensor = self.state.model(**batch.inputs).logits
+        return logits.float()
+
+    def _batch(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+        return self.lesson.collate([examples[row] for row in rows])
+
+    def _here(self, batch: Batch) -> Batch:
+        return batch.to(self.machine.device)

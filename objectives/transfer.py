@@ -1,0 +1,81 @@
+"""A trial that fine-tunes a pretrained model: the story from settings to result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+from objectives import data, devices, layers, losses, models, trainer
+from objectives.batches import Example
+from objectives.evaluation import Report, Result
+from objectives.plan import plan
+from objectives.settings import Data, Transfer
+from objectives.stopwatch import Stopwatch
+from objectives.tasks import TASKS
+
+
+def prepare(settings: Transfer) -> None:
+    """Read the rows, find the model and see that the one fits the other; raises ObjectiveError."""
+    source = models.find(settings.model)
+    rows = _rows(settings, source)
+    models.configuration(settings.model, source, rows.classes)
+
+
+def run(settings: Transfer, report: Report, *, device: str, threads: int | None) -> Result:
+    """Fine-tune as the settings say, reporting each evaluation; raises ObjectiveError."""
+    watch, task, training = Stopwatch(), TASKS[settings.task.kind], settings.training
+    machine = devices.machine(device, training.precision, threads)
+    with watch("data"):
+        source = models.find(settings.model)
+        rows = _rows(settings, source)
+        loss = losses.supervised(training, [row.label for row in rows.train], len(rows.classes), machine.device)
+        lesson = trainer.Lesson(
+            train=rows.train,
+            valid=rows.valid,
+            collate=partial(task.collate, tokenizer=rows.tokenizer),
+            loss=loss,
+            plain_loss=task.loss,
+            scores=partial(task.scores, classes=rows.classes),
+        )
+    with watch("load"):
+        model = models.load(settings.model, source, task.head, rows.classes, training.seed or 0)
+        layers.freeze(model, settings.model.frozen_layers)
+        schedule = plan(training, len(rows.train))
+        state = trainer.start(model, training, schedule, machine)
+    for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch):
+        with watch("report"):
+            report(evaluation)
+    facts = {
+        **machine.facts(),
+        "model": source.full_name,
+        "parameters": layers.total_parameters(model),
+        "trainable_parameters": layers.trainable_parameters(model),
+        "rows": {"train": len(rows.train), "valid": len(rows.valid)},
+        "classes": list(rows.classes),
+        "evaluations_per_epoch": schedule.evaluations_per_epoch,
+    }
+    return Result(state.progress.evaluations, facts["trainable_parameters"], dict(watch.seconds), facts)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    train: list[Example]
+    valid: list[Example]
+    classes: tuple[str, ...]
+    tokenizer: Any
+
+
+def _rows(settings: Transfer, source: models.Source) -> _Rows:
+    fingerprint = data.fingerprint(settings.data)
+    return _encoded(settings.task.kind, settings.data, settings.training.seed or 0, source, fingerprint)
+
+
+@lru_cache(maxsize=2)
+def _encoded(kind: str, wanted: Data, seed: int, source: models.Source, _fingerprint: str) -> _Rows:
+    """The rows as tokens, kept for the next trial of this process while they stay as they are."""
+    task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
+    splits = data.load(wanted, seed, columns=task.columns(wanted))
+    classes = task.classes(splits, wanted)
+    train, valid = (task.encode(table, tokenizer, wanted, classes) for table in (splits.train, splits.valid))
+    return _Rows(train, valid, classes, tokenizer)

@@ -1,0 +1,30 @@
+"""One trial: settings in, evaluations out."""
+
+from __future__ import annotations
+
+from objectives.evaluation import Report, Result
+from objectives.settings import Settings, Simulated
+
+
+def prepare(settings: Settings) -> None:
+    """Check what a trial with these settings needs, its data and its model; raises ObjectiveError."""
+    if isinstance(settings, Simulated):
+        return
+    from objectives import transfer
+
+    transfer.prepare(settings)
+
+
+def run(settings: Settings, report: Report, *, device: str = "auto", threads: int | None = None) -> Result:
+    """Run a trial; `report` is called at each evaluation and may raise, which ends the trial.
+
+    `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are. The result follows
+    from the settings, the device's type and the threads. Raises ObjectiveError.
+    """
+    if isinstance(settings, Simulated):
+        from objectives import simulated  # needs no torch
+
+        return simulated.run(settings, report)
+    from objectives import transfer
+
+    return transfer.run(settings, report, device=device, threads=threads)

@@ -1,0 +1,99 @@
+"""Tiny checkpoints of every architecture: hidden size 32, 3 blocks, a vocabulary of a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+WORDS = ("good", "fine", "nice", "bad", "poor", "sad", "the", "film", "book", "song", "was", "very", "so", "and")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+VOCABULARY = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
+
+_SIZES: dict[str, Any] = {
+    "vocab_size": len(VOCABULARY),
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+}
+_SMALL_EMBEDDING = {"embedding_size": 16}
+_DISTILBERT = {"dim": 32, "n_layers": 3, "n_heads": 2, "hidden_dim": 64}
+_DEBERTA = {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "conv_kernel_size": 3,
+    "conv_act": "gelu",
+}
+
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "albert": lambda: transformers.AlbertConfig(**_SIZES, **_SMALL_EMBEDDING),
+    "bert": lambda: transformers.BertConfig(**_SIZES),
+    "deberta-v2": lambda: transformers.DebertaV2Config(**_SIZES, **_DEBERTA),
+    "distilbert": lambda: transformers.DistilBertConfig(
+        vocab_size=len(VOCABULARY), max_position_embeddings=40, pad_token_id=0, **_DISTILBERT
+    ),
+    "electra": lambda: transformers.ElectraConfig(**_SIZES, **_SMALL_EMBEDDING),
+    "modernbert": lambda: transformers.ModernBertConfig(**_SIZES, cls_token_id=2, sep_token_id=3),
+    "mpnet": lambda: transformers.MPNetConfig(**_SIZES),
+    "roberta": lambda: transformers.RobertaConfig(**_SIZES, type_vocab_size=1),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny pretrained model of a family, saved when it is first asked for."""
+
+    @cache
+    def save(family: str) -> Path:
+        folder = tmp_path_factory.mktemp("checkpoints") / family
+        torch.manual_seed(0)
+        transformers.AutoModel.from_config(CONFIGS[family]()).save_pretrained(folder)
+        _tokenizer().save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A file of 60 short texts of uneven length, labelled neg, pos or mid by their first word."""
+    labels = {"good": "pos", "fine": "pos", "bad": "neg", "poor": "neg", "so": "mid", "very": "mid"}
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"{text},{labels[text.split()[0]]}\n" for text in _texts(labels)))
+    return path
+
+
+def _texts(labels: dict[str, str]) -> Iterator[str]:
+    tail = ("the", "film", "was", "song", "and", "book", "nice")
+    for number in range(10):
+        yield from (" ".join([word, *tail[: (number + len(word)) % 7]]) for word in labels)
+
+
+def _tokenizer() -> Any:
+    tokens = Tokenizer(WordPiece(VOCABULARY, unk_token="[UNK]"))
+    tokens.pre_tokenizer = Whitespace()
+    tokens.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokens, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
