@@ -71,10 +71,12 @@ def shown(value: Any) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to write instead of an unknown name: the nearest known one, else all of them."""
+    """What to write instead of an unknown name: the nearest known one, else all of them if they are few."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(names)}" if len(names) < 20 else "hpo check prints the known ones"
 
 
 def explain(error: ValidationError, kind: type[Setting], prefix: str = "") -> list[Complaint]:
@@ -108,11 +110,13 @@ def _say(detail: ErrorDetails, kind: type[Setting]) -> str:
         return f"{shown(value)} {_TYPES[name]}"
     if name in _LIMITS:
         limit, words = _LIMITS[name]
-        return f"{shown(value)} is {words} {context[limit]:g}"
+        return f"{shown(value)} is {words} {context[limit]:.10g}"
     if name == "literal_error":
         return f"{shown(value)} is unknown; {nearest(str(value), _literals(context['expected']))}"
     if name == "extra_forbidden":
         return f"unknown setting; {_moved(str(detail['loc'][-1]), group, kind)}"
+    if name == "string_too_long":
+        return f"is longer than {context['max_length']} characters; shorten it"
     plain = {"missing": "is missing; add it", "string_too_short": "is empty; give a name"}
     return plain.get(name) or detail["msg"].removeprefix("Value error, ")
 

@@ -20,6 +20,7 @@ VARIABLES = {
     "devices": "CUDA_VISIBLE_DEVICES",
     "beat": "HPO_BEAT",
     "grace": "HPO_GRACE",
+    "patience": "HPO_PATIENCE",
 }
 
 
@@ -28,7 +29,8 @@ class Config:
     """The places of one process.
 
     `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used. A worker
-    marks life every `beat` seconds and is taken for dead after `grace` seconds without.
+    marks life every `beat` seconds and is taken for dead after `grace` seconds without; it waits `patience` seconds for
+    a database that went away.
     """
 
     home: Path
@@ -39,6 +41,7 @@ class Config:
     devices: str | None = None
     beat: float = 10.0
     grace: float = 60.0
+    patience: float = 300.0
 
     @property
     def logs(self) -> Path:
@@ -89,4 +92,5 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         devices=value("devices"),
         beat=beat,
         grace=grace,
+        patience=seconds("patience", Config.patience),
     )

@@ -10,14 +10,14 @@ from typing import Any
 import psycopg2
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import OperationalError as OperationalError  # what a lost server raises
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
 from hpo import postgres
 from hpo.config import VARIABLES, Config
 from hpo.errors import DatabaseError
 
 DRIVER = "postgresql+psycopg2"
+LOST = (OperationalError, InterfaceError, DatabaseError)  # what a server that went away raises
 _ACCEPTED = {"postgres", "postgresql", DRIVER}
 _VARIABLE = VARIABLES["database_url"]
 
@@ -74,8 +74,10 @@ def parse_url(text: str) -> URL:
     return url.set(drivername=DRIVER)
 
 
-def explain(error: DBAPIError | psycopg2.Error) -> str:
+def explain(error: BaseException) -> str:
     """The server's own first line, without statement and parameters."""
+    while error.__cause__ is not None and not hasattr(error, "orig"):
+        error = error.__cause__
     lines = str(getattr(error, "orig", error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

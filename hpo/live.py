@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from hpo import tables
-from hpo.database import OperationalError
+from hpo.database import LOST
 
 Row = dict[str, Any]
 REFRESH_SECONDS = 1.0
@@ -49,7 +49,7 @@ class View:
         self._asked = time.monotonic()
         try:
             state = self.progress()
-        except OperationalError:
+        except LOST:
             self._say("the database does not answer; waiting for it")
             return
         if self._live:

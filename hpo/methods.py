@@ -178,7 +178,7 @@ _REFUSED = {
     "wilcoxon": "wilcoxon needs steps in any order, and evaluations of one training are not; use asha or median",
     "bruteforce": "brute-force is called grid here; use grid",
     "successivehalving": "successive halving is called asha here; use asha",
-    "nop": "no pruner is called none here; use none",
+    "nop": "nop is called none here; use none",
 }
 
 

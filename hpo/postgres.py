@@ -84,7 +84,7 @@ def lease(home: Path, pg_bin: Path | None = None, pg_user: str | None = None) ->
 
 
 def attach(home: Path, pg_bin: Path | None = None, pg_user: str | None = None) -> Server:
-    """Where the server of a home is now, started again if it died; for who holds a lease. Raises what `lease` raises."""
+    """Where the server of a home is now, started again if it died; for holders of a lease. Raises what `lease` does."""
     root = _root(home)
     with _explained(root):
         return _attach(root) or _start(root, pg_bin, pg_user)

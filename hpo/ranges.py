@@ -61,12 +61,11 @@ def written(range_: Range) -> dict[str, Any]:
 def contained(params: Params, space: Space, settings: Settings, key: str) -> dict[str, Any]:
     """Parameters a person chose, checked against the space and the settings; raises ComplaintError."""
     for address, value in params.items():
+        at = f"{key}.{address}".strip(".")
         if address not in space:
-            raise ComplaintError(Complaint(f"{key}.{address}", f"is not searched; {nearest(address, space)}"))
+            raise ComplaintError(Complaint(at, f"is not searched; the search has {', '.join(space)}"))
         if value not in space[address]:
-            raise ComplaintError(
-                Complaint(f"{key}.{address}", f"{shown(value)} is outside the search, {space[address]}")
-            )
+            raise ComplaintError(Complaint(at, f"{shown(value)} is outside the search, {space[address]}"))
     tried = _try(settings, params, key)
     return {address: get(tried, address) for address in params}
 

@@ -40,7 +40,7 @@ def insert_trial(
 
 def start_waiting_trial(connection: Connection, study_id: int) -> int | None:
     """Switch the first WAITING row to RUNNING and return its trial_id; None where nothing is queued."""
-    return connection.scalar(
+    found: int | None = connection.scalar(
         text(
             f"UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW} WHERE trial_id = ("
             "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING' "
@@ -48,16 +48,13 @@ def start_waiting_trial(connection: Connection, study_id: int) -> int | None:
         ),
         {"study": study_id},
     )
+    return found
 
 
 def fail_trial(connection: Connection, trial_id: int) -> None:
     """Switch a RUNNING row to FAIL."""
-    connection.execute(
-        text(
-            f"UPDATE trials SET state = 'FAIL', datetime_complete = {_NOW} WHERE trial_id = :trial AND state = 'RUNNING'"
-        ),
-        {"trial": trial_id},
-    )
+    fail = f"UPDATE trials SET state = 'FAIL', datetime_complete = {_NOW} WHERE trial_id = :trial AND state = 'RUNNING'"
+    connection.execute(text(fail), {"trial": trial_id})
 
 
 def drop_rungs(connection: Connection, trial_id: int, keep: int) -> None:

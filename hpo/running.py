@@ -14,8 +14,8 @@ import optuna
 from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection, text
 
-from hpo import claims, rows, search, space
-from hpo.claims import Claim
+from hpo import attempts, claims, rows, search, space
+from hpo.attempts import Claim
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Store
 from objectives.evaluation import Evaluation, Result
@@ -51,24 +51,49 @@ class Study:
         return RunningTrial(self.store, claim, spec, trial, params)
 
 
+_RECORD = text(
+    f"""
+    INSERT INTO hpo.metrics (trial_id, step, attempt, epoch, metrics, details, prune, rungs)
+    VALUES (:trial, :step, :attempt, :epoch, CAST(:metrics AS json), CAST(:details AS json), :prune,
+            ({rows.COUNT_RUNGS}))
+    """
+)
+_KEEP = text(
+    """
+    INSERT INTO hpo.results (trial_id, settings, trainable_parameters, seconds, facts)
+    VALUES (:trial, CAST(:settings AS json), :parameters, CAST(:seconds AS json), CAST(:facts AS json))
+    ON CONFLICT (trial_id) DO NOTHING
+    """
+)
+
+
 class RunningTrial:
     """One attempt at one trial."""
 
     def __init__(self, store: Store, claim: Claim, spec: StudySpec, trial: Trial, params: Mapping[str, Any]) -> None:
         self.store, self.claim, self.spec, self.trial, self.params = store, claim, spec, trial, params
+        self._last_step, self._reported_step = claim.last_step, claim.reported_step
+        self._unsure = False
 
     def report(self, evaluation: Evaluation) -> bool:
         """Record an evaluation and return the pruner's verdict; one that is recorded already is passed over.
 
         Raises Superseded.
         """
-        if evaluation.step <= self.claim.last_step:
+        if evaluation.step <= self._last_step:
             return False
+        if self._unsure:  # the last call was cut off: perhaps Optuna has heard of the step, and we have not
+            self.claim = self.store.position(self.claim)
+            self._last_step, self._reported_step = self.claim.last_step, self.claim.reported_step
+            if evaluation.step <= self._last_step:
+                return self.claim.pruned
+        self._unsure = True
         value = evaluation.metrics.get(self.spec.metric, math.nan)
         with self.store.engine.begin() as connection:
             self._own(connection)
             prune = self._verdict(value, evaluation.step)
             self._record(connection, evaluation, prune)
+        self._unsure = False
         return prune
 
     def finish(
@@ -86,28 +111,25 @@ class RunningTrial:
             state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}[outcome]
             self.trial.study.tell(self.trial, value, state=state, skip_if_finished=True)
             self._keep(connection, result)
-            claims.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
+            attempts.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
             if outcome == "fail":
                 _stop_if_hopeless(connection, self.claim.study_id, error)
 
     def _own(self, connection: Connection) -> None:
-        if not claims.beat(connection, self.claim):
+        if not attempts.beat(connection, self.claim):
             raise Superseded
 
     def _verdict(self, value: float, step: int) -> bool:
         """Optuna's; a value that is not finite is never reported, and ends the trial."""
         if not math.isfinite(value):
             return True
-        if step > self.claim.reported_step:
+        if step > self._reported_step:
             self.trial.report(value, step)
         return self.trial.should_prune()
 
     def _record(self, connection: Connection, evaluation: Evaluation, prune: bool) -> None:
         connection.execute(
-            text(
-                "INSERT INTO hpo.metrics (trial_id, step, attempt, epoch, metrics, details, prune, rungs) VALUES (:trial, "
-                f":step, :attempt, :epoch, CAST(:metrics AS jsonb), CAST(:details AS jsonb), :prune, ({rows.COUNT_RUNGS}))"
-            ),
+            _RECORD,
             {
                 "trial": self.claim.trial_id,
                 "step": evaluation.step,
@@ -131,11 +153,7 @@ class RunningTrial:
     def _keep(self, connection: Connection, result: Result | None) -> None:
         settings = settings_for(self.spec, self.params).model_dump(mode="json")
         connection.execute(
-            text(
-                "INSERT INTO hpo.results (trial_id, settings, trainable_parameters, seconds, facts) VALUES (:trial, "
-                "CAST(:settings AS json), :parameters, CAST(:seconds AS jsonb), CAST(:facts AS jsonb)) "
-                "ON CONFLICT (trial_id) DO NOTHING"
-            ),
+            _KEEP,
             {
                 "trial": self.claim.trial_id,
                 "settings": json.dumps(settings),

@@ -138,8 +138,8 @@ PRUNERS: Mapping[str, Callable[[dict[str, Any], StudySpec], BasePruner]] = {
     "hyperband": lambda options, _: HyperbandPruner(**options),
     "median": lambda options, _: MedianPruner(**options),
     "percentile": lambda options, _: PercentilePruner(**options),
-    "threshold": lambda options, _: ThresholdPruner(**options),
     "patient": _patient,
+    "threshold": lambda options, _: ThresholdPruner(**options),
     "none": lambda *_: NopPruner(),
 }
 

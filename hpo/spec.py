@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +221,7 @@ def _flat(spec: StudySpec) -> dict[str, str]:
 
     def leaves(key: str, value: Any) -> Iterator[tuple[str, str]]:
         if not isinstance(value, dict):
-            yield key, shown(value)
+            yield key, json.dumps(value, ensure_ascii=False)
             return
         for name, inner in value.items():
             yield from leaves(f"{key}.{name}", inner)

@@ -11,8 +11,9 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection, text
 
-from hpo import claims, rows, schema
-from hpo.claims import Claim, Nothing, Worker
+from hpo import attempts, claims, rows, schema
+from hpo.attempts import Claim, Ending, Worker
+from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import DRIVER, Database, connect
 from hpo.errors import StudyError
@@ -66,9 +67,7 @@ class Store:
             _check_same(plan.spec, spec)
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
             connection.execute(
-                text(
-                    "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL WHERE study_id = :study"
-                ),
+                _CONTINUE,
                 {"spec": json.dumps(spec.to_dict()), "budget": spec.trials, "study": plan.study_id},
             )
             return Plan(plan.study_id, spec, plan.made)
@@ -120,17 +119,22 @@ class Store:
                 raise StudyError(f"{study}: the study was deleted")
             return plan.spec, claims.claim(connection, plan.study_id, plan.spec, worker)
 
+    def position(self, claim: Claim) -> Claim:
+        """How far the trial of this claim came, as the database has it; what was left half-done is undone."""
+        with self.engine.begin() as connection:
+            return attempts.position(connection, claim)
+
     def beat(self, claim: Claim) -> bool:
         """Mark life; False where the attempt is this worker's no more."""
         with self.engine.begin() as connection:
-            return claims.beat(connection, claim)
+            return attempts.beat(connection, claim)
 
     def release(self, claim: Claim) -> None:
         """Give the trial back unfinished: another worker may continue it at once."""
         with self.engine.begin() as connection:
-            claims.end(connection, claim.trial_id, claim.attempt, "released")
+            attempts.end(connection, claim.trial_id, claim.attempt, "released")
 
-    def end_attempts_of(self, worker: str, outcome: str, error: str | None = None) -> list[int]:
+    def end_attempts_of(self, worker: str, ending: Ending, error: str | None = None) -> list[int]:
         """Close what a worker that is gone left open; returns the numbers of its trials."""
         with self.engine.begin() as connection:
             found = connection.execute(
@@ -141,7 +145,7 @@ class Store:
                 {"worker": worker},
             ).all()
             for attempt in found:
-                claims.end(connection, attempt.trial_id, attempt.attempt, outcome, error)
+                attempts.end(connection, attempt.trial_id, attempt.attempt, ending, error)
         return [attempt.number for attempt in found]
 
     def delete(self, study: str) -> None:
@@ -164,14 +168,17 @@ class Store:
         )
 
 
+_CONTINUE = text(
+    "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL WHERE study_id = :study"
+)
+_PLAN = text(
+    "SELECT n.study_id, n.spec, n.made FROM hpo.plans n JOIN studies s USING (study_id) WHERE s.study_name = :name"
+)
+
+
 def _plan(connection: Connection, study: str) -> Plan | None:
-    found = connection.execute(
-        text(
-            "SELECT n.study_id, n.spec, n.made FROM hpo.plans n JOIN studies s USING (study_id) WHERE s.study_name = :name"
-        ),
-        {"name": study},
-    ).one_or_none()
-    return found and Plan(found.study_id, StudySpec.from_dict(found.spec), found.made)
+    found = connection.execute(_PLAN, {"name": study}).one_or_none()
+    return Plan(found.study_id, StudySpec.from_dict(found.spec), found.made) if found else None
 
 
 def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> None:
@@ -185,5 +192,5 @@ def _check_same(old: StudySpec, new: StudySpec) -> None:
         raise StudyError(
             f"{new.study}: the study in the database is another one:\n"
             + "\n".join(f"  {change}" for change in changes)
-            + f"\nstart a new one: hpo launch --study ... --as {new.study}-2, or remove it: hpo delete --study {new.study}"
+            + f"\nstart a new one with --as {new.study}-2, or remove the old one: hpo delete --study {new.study}"
         )

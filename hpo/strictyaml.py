@@ -131,4 +131,6 @@ def _place(mark: yaml.Mark | None) -> str:
 
 def _plainly(error: yaml.MarkedYAMLError) -> str:
     problem = (error.problem or "cannot be read").replace("\n", " ")
+    if problem.startswith("but "):
+        problem = f"{error.context} {problem}"
     return "a tab stands where YAML wants spaces; indent with spaces" if r"'\t'" in problem else problem

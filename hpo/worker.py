@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,11 +18,15 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from optuna.exceptions import StorageInternalError
+
 from hpo import config as configuration
-from hpo.claims import Claim, Nothing, Worker
+from hpo.attempts import Claim, Worker
+from hpo.claims import Nothing
 from hpo.config import Config
-from hpo.database import OperationalError, explain
-from hpo.errors import DatabaseError, HpoError
+from hpo.database import LOST, explain
+from hpo.errors import HpoError
+from hpo.patience import Patience
 from hpo.running import RunningTrial, Study, Superseded
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Store, open_store
@@ -65,71 +70,76 @@ def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: i
 
     Raises HpoError or ObjectiveError where this worker cannot work at all: bad data, no model, no such study.
     """
+    patiently = Patience(config.patience, stop)
     with open_store(config) as store:
         spec = store.plan(study).spec
         objective.prepare(settings_for(spec, {}, config.data_root))
         trials = Study(store, study)
         with Pulse(store, config.beat, stop, parent) as pulse:
             while not stop.is_set():
-                spec, claim = store.claim(study, me)
+                spec, claim = patiently(lambda: store.claim(study, me))
                 if claim is Nothing.DONE:
                     break
                 if isinstance(claim, Claim):
-                    work(trials, claim, spec, pulse, config.data_root)
+                    Work(trials, claim, spec, pulse, patiently).run(config.data_root)
                 else:
                     stop.wait(IDLE_SECONDS)
 
 
-def work(trials: Study, claim: Claim, spec: StudySpec, pulse: Pulse, data_root: Path | None) -> None:
-    """One attempt at one trial, and how it ended in the books."""
-    with pulse.on(claim), tagged(claim.number):
+class Work:
+    """One attempt at one trial, and how it ends in the books."""
+
+    def __init__(self, trials: Study, claim: Claim, spec: StudySpec, pulse: Pulse, patiently: Patience) -> None:
+        self.trials, self.claim, self.spec, self.pulse, self.patiently = trials, claim, spec, pulse, patiently
+
+    def run(self, data_root: Path | None) -> None:
+        """Run the trial to its end, or give it back."""
+        with self.pulse.on(self.claim), tagged(self.claim.number):
+            try:
+                trial = self.patiently(lambda: self.trials.begin(self.claim, self.spec))
+                log.info("attempt %d: %s", self.claim.attempt, dict(trial.params))
+                self._run(trial, data_root)
+            except Superseded:
+                log.warning("taken over by another worker; dropped")
+            except (Released, KeyboardInterrupt) as stopped:
+                self.trials.store.release(self.claim)
+                log.info("released")
+                if isinstance(stopped, KeyboardInterrupt):
+                    raise
+
+    def _run(self, trial: RunningTrial, data_root: Path | None) -> None:
         try:
-            trial = trials.begin(claim, spec)
-            log.info("attempt %d: %s", claim.attempt, dict(trial.params))
-            _run(trial, pulse, data_root)
-        except Superseded:
-            log.warning("taken over by another worker; dropped")
-        except (Released, KeyboardInterrupt) as stopped:
-            trials.store.release(claim)
-            log.info("released")
-            if isinstance(stopped, KeyboardInterrupt):
-                raise
+            if self.claim.pruned:
+                raise Pruned
+            settings = settings_for(self.spec, trial.params, data_root)
+            result = objective.run(settings, lambda evaluation: self._report(trial, evaluation))
+        except Pruned as pruned:
+            why = str(pruned)
+            log.info("pruned %s", why)
+            self.patiently(lambda: trial.finish("pruned", error=why or None))
+        except (Superseded, Released, KeyboardInterrupt, StorageInternalError, *LOST):
+            raise
+        except Exception as error:
+            log.exception("failed")
+            said, place = _said(error), _place(error)
+            self.patiently(lambda: trial.finish("fail", error=said, place=place))
+        else:
+            self.patiently(lambda: trial.finish("complete", result))
+            log.info("complete")
 
-
-def _run(trial: RunningTrial, pulse: Pulse, data_root: Path | None) -> None:
-    try:
-        if trial.claim.pruned:
-            raise Pruned
-        result = objective.run(settings_for(trial.spec, trial.params, data_root), _reporter(trial, pulse))
-        trial.finish("complete", result)
-        log.info("complete")
-    except Pruned as pruned:
-        trial.finish("pruned", error=str(pruned) or None)
-        log.info("pruned %s", pruned)
-    except (Superseded, Released, KeyboardInterrupt, OperationalError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a trial raises is its own failure, kept with it
-        log.exception("failed")
-        trial.finish("fail", error=_said(error), place=_place(error))
-
-
-def _reporter(trial: RunningTrial, pulse: Pulse):  # type: ignore[no-untyped-def]
-    """What the objective calls at each evaluation; raises to prune, release or drop the trial."""
-
-    def report(evaluation: Evaluation) -> None:
-        prune = trial.report(evaluation)
-        value = evaluation.metrics.get(trial.spec.metric, float("nan"))
-        log.info("step %d epoch %.2f %s %.6g", evaluation.step, evaluation.epoch, trial.spec.metric, value)
-        if value != value or abs(value) == float("inf"):
-            raise Pruned(f"{trial.spec.metric} was {value} at step {evaluation.step}")
+    def _report(self, trial: RunningTrial, evaluation: Evaluation) -> None:
+        """Record an evaluation; raises to prune, release or drop the trial."""
+        prune = self.patiently(lambda: trial.report(evaluation))
+        value = evaluation.metrics.get(self.spec.metric, math.nan)
+        log.info("step %d epoch %.2f %s %.6g", evaluation.step, evaluation.epoch, self.spec.metric, value)
+        if not math.isfinite(value):
+            raise Pruned(f"{self.spec.metric} was {value} at step {evaluation.step}")
         if prune:
             raise Pruned
-        if pulse.superseded:
+        if self.pulse.superseded:
             raise Superseded
-        if pulse.stop.is_set():
+        if self.pulse.stop.is_set():
             raise Released
-
-    return report
 
 
 class Pulse:
@@ -175,7 +185,7 @@ class Pulse:
         try:
             if claim is not None and not self.store.beat(claim) and self.claim is claim:
                 self.superseded = True
-        except OperationalError as error:
+        except LOST as error:
             log.warning("no beat: %s", explain(error))
 
 
@@ -209,7 +219,7 @@ def _place(error: BaseException) -> str:
 
 
 def main() -> int:
-    """Run one worker; the exit code says how it ended: 0 done, 1 an error to act on, 70 a bug, 143 stopped, 130 cut short."""
+    """Run one worker; the exit code: 0 done, 1 an error to act on, 70 a bug, 143 stopped, 130 cut short."""
     parser = argparse.ArgumentParser(prog="python -m hpo.worker")
     parser.add_argument("--study", required=True)
     parser.add_argument("--name")
@@ -228,8 +238,8 @@ def main() -> int:
     except (HpoError, ObjectiveError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except OperationalError as error:
-        print(f"Error: {DatabaseError(explain(error))}", file=sys.stderr)
+    except (*LOST, StorageInternalError) as error:
+        print(f"Error: the database: {explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -70,9 +70,9 @@ def fingerprint(data: Data) -> str:
     if data.hub:
         prints = sorted((name, rows._fingerprint) for name, rows in _loaded(data).items())
         digest.update(repr((data.hub, data.config, data.revision, prints)).encode())
-    for role, key in _keys(data).items():
+    for key in _keys(data).values():
         with open_binary(getattr(data, key), f"data.{key}") as stream:
-            digest.update(f"{role} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from huggingface_hub.utils import logging as hub
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from objectives.errors import ModelError
+from objectives.pooling import Pooled
 from objectives.seeds import derive
 from objectives.settings import Model
 
@@ -96,31 +97,16 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
     config = configuration(model, source, classes)
     torch.manual_seed(derive(seed, "model"))
     with _explained(source), _quiet():
-        if not model.pretrained:
-            return HEADS[head].from_config(config, dtype=torch.float32).eval()  # type: ignore[no-untyped-call]
-        loaded, info = HEADS[head].from_pretrained(
-            source.where,
-            revision=_revision(source, config),
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # of another head; the body is checked below
-            output_loading_info=True,
-            trust_remote_code=False,
-        )
-    _check_body(loaded, info, source)
-    return loaded
+        loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, head, config)
+    torch.manual_seed(derive(seed, "head"))
+    return _with_pooling(loaded, model)
 
 
-def _check_body(model: Any, info: Any, source: Source) -> None:
-    """That the checkpoint held all of the model but its head: transformers fills gaps with random numbers."""
-    absent = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
-    body = sorted(key for key in absent if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key)
-    if body:
-        raise ModelError(
-            f"model.name: the weights of {source.full_name} do not fit its architecture: {len(body)} are missing or of "
-            f"another shape, {body[0]} first"
-        )
+def outline(model: Model, source: Source, head: str, classes: Sequence[str]) -> Any:
+    """The model without its weights, which are neither read nor given memory: to see what it is made of."""
+    config = configuration(model, source, classes)
+    with _explained(source), _quiet(), torch.device("meta"):
+        return _with_pooling(_random(model, head, config), model)
 
 
 def configuration(model: Model, source: Source, classes: Sequence[str]) -> Any:
@@ -142,6 +128,41 @@ def tokenizer(source: Source, max_length: int) -> Any:
     if max_length > longest:
         raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
     return found
+
+
+def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
+    loaded, info = _architecture(model, head).from_pretrained(
+        source.where,
+        revision=_revision(source, config),
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # of another head; the body is checked below
+        output_loading_info=True,
+        trust_remote_code=False,
+    )
+    # transformers fills what a checkpoint lacks with random numbers, which is right for the head alone
+    body = "" if loaded.base_model is loaded else f"{loaded.base_model_prefix}."
+    absent = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    lost = sorted(key for key in absent if key.startswith(body) and "pooler." not in key)
+    if lost:
+        raise ModelError(
+            f"model.name: the weights of {source.full_name} do not fit its architecture: {len(lost)} are missing or of "
+            f"another shape, {lost[0]} first"
+        )
+    return loaded
+
+
+def _random(model: Model, head: str, config: Any) -> Any:
+    return _architecture(model, head).from_config(config, dtype=torch.float32).eval()
+
+
+def _architecture(model: Model, head: str) -> Any:
+    return HEADS[head] if model.pooling == "head" else AutoModel
+
+
+def _with_pooling(model: Any, settings: Model) -> Any:
+    return model if settings.pooling == "head" else Pooled(model, settings.pooling).eval()
 
 
 def _published(source: Source) -> Any:

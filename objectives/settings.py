@@ -46,6 +46,9 @@ class Model(Setting):
     pretrained: bool = Field(True, description="false starts from random weights")
     frozen_layers: int = Field(0, ge=0)
     dropout: Share | None = Field(None, description="of the encoder and the head; null keeps the model's own")
+    pooling: Literal["head", "cls", "mean", "max"] = Field(
+        "head", description="head is the architecture's own; the others pool the tokens for one linear layer"
+    )
 
 
 class Split(Setting):

@@ -12,9 +12,6 @@ from typing import NamedTuple
 from objectives.errors import DataError
 from objectives.settings import Size, Split
 
-PASSES = 10
-"""How often every group may move to a better split; it settles in two or three."""
-
 
 class Sizes(NamedTuple):
     """Rows of each split; `unused` is what the settings leave over."""
@@ -39,9 +36,9 @@ def divide(
     """The rows of each split: a function of these arguments, the same on every machine.
 
     Sizes are exact, and each class is within a row of its share (train at worst two) as far as that leaves a row of
-    each class in train and in valid. With `groups` no split is empty, and sizes and classes are as near as a greedy
-    search gets. Labels that hardly repeat (numbers, say) are not stratified. Raises DataError where sizes or classes
-    do not fit.
+    each class in train and in valid. With `groups` no split is empty, and sizes and classes are as near as placing
+    the largest group first gets. Labels that hardly repeat (numbers, say) are not stratified. Raises DataError where
+    sizes or classes do not fit.
     """
     strata = labels if labels and are_classes(len(set(labels)), rows) else [""] * rows
     sizes = _sizes(split, rows)
@@ -139,8 +136,8 @@ def _by_group(labels: Sequence[str], groups: Sequence[str], sizes: Sizes, seed: 
     for row in shuffled(len(labels), "split", seed):
         members[groups[row]].append(row)
     _check_groups(labels, groups, sizes)
-    search = _Search(labels, {name: size for name, size in sizes._asdict().items() if size})
-    found = search.run({group: Counter(labels[row] for row in rows) for group, rows in members.items()})
+    greedy = _Greedy(labels, {name: size for name, size in sizes._asdict().items() if size})
+    found = greedy.place({group: Counter(labels[row] for row in rows) for group, rows in members.items()})
     chosen: dict[str, list[int]] = {name: [] for name in Sizes._fields}
     for group, name in found.items():
         chosen[name].extend(members[group])
@@ -168,8 +165,8 @@ def _check_classes(labels: Sequence[str], chosen: Mapping[str, Sequence[int]]) -
             raise DataError("data.group", f"{seen}; divide the rows yourself into data.train and data.valid")
 
 
-class _Search:
-    """Groups into splits: largest first, each where it helps most, then moved while that helps; no split stays empty.
+class _Greedy:
+    """Groups into splits: the largest first, each where it helps most; no split stays empty.
 
     What is lowered is the squared distance of each class's rows in each split from its share, relative to the class,
     plus that of the split's size, which weighs as much as all classes together.
@@ -182,36 +179,23 @@ class _Search:
         self.excess = {
             name: {key: -rows * size / len(labels) for key, rows in total.items()} for name, size in sizes.items()
         }
-        self.groups = Counter[str]()
+        self.empty = dict.fromkeys(name for name in sizes if name != "unused")
 
-    def run(self, groups: Mapping[str, Counter[str | None]]) -> dict[str, str]:
+    def place(self, groups: Mapping[str, Counter[str | None]]) -> dict[str, str]:
         """The split of each group, given its rows by class."""
-        weights = {group: {**counts, None: counts.total()} for group, counts in groups.items()}
-        by_size = sorted(weights, key=lambda group: -weights[group][None])
-        found: dict[str, str] = {}
-        for _ in range(PASSES):
-            before = dict(found)
-            for group in by_size:
-                self._settle(group, weights[group], found, len(groups))
-            if found == before:
-                break
-        return found
+        by_size = sorted(groups, key=lambda group: -groups[group].total())
+        return {group: self._place(groups[group], len(groups) - index) for index, group in enumerate(by_size)}
 
-    def _settle(self, group: str, weight: Mapping[str | None, int], found: dict[str, str], count: int) -> None:
-        if stay := found.pop(group, None):
-            self._move(weight, stay, -1)
-        empty = [name for name in self.excess if name != "unused" and not self.groups[name]]
-        names = empty if len(empty) >= count - len(found) else list(self.excess)
-        costs = {name: self._cost(weight, name) - 1e-9 * (name == stay) for name in names}  # rounding moves nothing
-        found[group] = min(costs, key=costs.__getitem__)
-        self._move(weight, found[group], 1)
+    def _place(self, counts: Mapping[str | None, int], left: int) -> str:
+        weight = {**counts, None: sum(counts.values())}
+        names = list(self.empty if len(self.empty) >= left else self.excess)
+        best = min(names, key=lambda name: self._cost(weight, name))
+        self.empty.pop(best, None)
+        for key, rows in weight.items():
+            self.excess[best][key] += rows
+        return best
 
     def _cost(self, weight: Mapping[str | None, int], name: str) -> float:
         excess = self.excess[name]
         # fsum: what sum() of floats gives depends on Python's version
         return math.fsum(rows * (rows + 2 * excess[key]) / self.scale[key] for key, rows in weight.items())
-
-    def _move(self, weight: Mapping[str | None, int], name: str, sign: int) -> None:
-        self.groups[name] += sign
-        for key, rows in weight.items():
-            self.excess[name][key] += sign * rows

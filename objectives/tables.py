@@ -151,7 +151,6 @@ def _fields(count: int) -> str:
 def _records(file: _File, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with the line it starts at; the last of them is the end mark's."""
     end = "\0"  # stands in no text we accept; within a field it tells that a quote swallowed the end of the file
-    text = text if text.endswith(("\n", "\r")) else f"{text}\n"
     reader = csv.reader(chain(io.StringIO(text, newline=""), [end]), delimiter=delimiter)
     line = 1
     try:

@@ -19,7 +19,8 @@ def prepare(settings: Transfer) -> None:
     """Read the rows, find the model and see that the one fits the other; raises ObjectiveError."""
     source = models.find(settings.model)
     rows = _rows(settings, source)
-    models.configuration(settings.model, source, rows.classes)
+    outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
+    layers.freeze(outline, settings.model.frozen_layers)
 
 
 def run(settings: Transfer, report: Report, *, device: str, threads: int | None) -> Result:

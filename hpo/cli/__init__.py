@@ -10,21 +10,22 @@ import click
 
 import hpo
 
-_COMMANDS = {
-    "launch": "run",
-    "worker": "run",
-    "check": "run",
-    "enqueue": "run",
-    "delete": "run",
-    "studies": "read",
-    "status": "read",
-    "trials": "read",
-    "show": "read",
-    "best": "read",
-    "export": "read",
-    "logs": "read",
-    "dashboard": "serve",
-    "db": "db",
+# name: (module, the first sentence of its help): `hpo --help` imports none of the modules
+COMMANDS = {
+    "launch": ("run", "Create or continue a study and work on it with local processes."),
+    "worker": ("run", "Work on a study in this process, from anywhere: it needs the database and the data alone."),
+    "check": ("run", "Check a study file completely and print the resolved study."),
+    "enqueue": ("run", "Queue a point of your own, on top of the budget."),
+    "delete": ("run", "Remove a study with all its trials from the database."),
+    "studies": ("read", "List the studies of the database."),
+    "status": ("read", "How a study stands: its counts, what runs where, the best so far."),
+    "trials": ("read", "All trials of a study."),
+    "show": ("read", "One trial: parameters, settings, attempts and learning curve."),
+    "best": ("read", "The best complete trial: its parameters and the metrics of its best evaluation."),
+    "export": ("read", "Write all trials to a file."),
+    "logs": ("read", "What this machine's workers wrote, in order of time."),
+    "dashboard": ("serve", "Serve optuna-dashboard on 127.0.0.1 until Ctrl-C."),
+    "db": ("db", "The database: the embedded server, or the one that HPO_DATABASE_URL names."),
 }
 
 
@@ -32,12 +33,17 @@ class Lazy(click.Group):
     """A group whose commands stand in modules that are imported when they are called for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"hpo.cli.{_COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"hpo.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -45,10 +51,10 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, with the nearest command named."""
-        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             from difflib import get_close_matches
 
-            near = get_close_matches(args[0], _COMMANDS, 1)
+            near = get_close_matches(args[0], COMMANDS, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"no such command: {args[0]}{hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -111,6 +117,6 @@ def _database_line(error: Exception) -> str | None:
     """What a lost or refused database says; None for anything else, which is a bug of ours."""
     if "sqlalchemy" not in sys.modules and "psycopg2" not in sys.modules:
         return None
-    from hpo.database import OperationalError, explain
+    from hpo.database import LOST, explain
 
-    return f"the database: {explain(error)}" if isinstance(error, OperationalError) else None
+    return f"the database: {explain(error)}" if isinstance(error, LOST) else None

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-Command = TypeVar("Command")
-
-
-def study(required: bool = True) -> Any:
-    """`--study`: a study's name, a shipped study's name, or a study file's path."""
-    return click.option(
-        "-s", "--study", metavar="STUDY", required=required, help="A study's name, a shipped one's, or a study file."
-    )
-
-
+study = click.option(
+    "-s", "--study", metavar="STUDY", required=True, help="A study's name, a shipped one's, or a study file."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 as_csv = click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout.")
 overrides = click.option(

@@ -17,6 +17,7 @@ from hpo.errors import HpoError, StudyError
 
 Row = dict[str, Any]
 
+_CURVE = ("val_loss", "train_loss", "accuracy", "f1_macro", "learning_rate", "seconds", "examples_per_second")
 _COUNTS = ("state", "trials", "complete", "pruned", "failed", "running", "waiting", "remaining")
 
 
@@ -40,7 +41,7 @@ def studies(config: Config, as_json: bool) -> None:
 
 
 @click.command()
-@options.study()
+@options.study
 @options.as_json
 @click.pass_obj
 def status(config: Config, study: str, as_json: bool) -> None:
@@ -62,12 +63,14 @@ def status(config: Config, study: str, as_json: bool) -> None:
 
 
 @click.command()
-@options.study()
+@options.study
 @options.as_json
 @options.as_csv
 @click.pass_obj
 def trials(config: Config, study: str, as_json: bool, as_csv: bool) -> None:
-    """All trials of a study. `state` is Optuna's; `activity` says what becomes of a RUNNING one.
+    """All trials of a study.
+
+    `state` is Optuna's; `activity` says what becomes of a RUNNING one.
 
     Example: hpo trials -s bert-news --csv > trials.csv
     """
@@ -82,7 +85,7 @@ def trials(config: Config, study: str, as_json: bool, as_csv: bool) -> None:
 
 
 @click.command()
-@options.study()
+@options.study
 @click.argument("number", type=int)
 @options.as_json
 @click.pass_obj
@@ -99,15 +102,14 @@ def show(config: Config, study: str, number: int, as_json: bool) -> None:
     facts = ("number", "state", "activity", "value", "best_step", "error", "trainable_parameters", "seconds")
     tables.show(((name, found[name]) for name in facts if found[name] not in (None, {})), ("trial", ""))
     tables.show(found["params"].items(), ("\nparameter", "value"))
-    names = [name for name in _curve_columns(found["curve"]) if "[" not in name]
-    curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in names)] for row in found["curve"])
-    tables.show(curve, ("step", "epoch", *names), "\ncurve")
+    curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in _CURVE)] for row in found["curve"])
+    tables.show(curve, ("step", "epoch", *_CURVE), "\ncurve")
     attempts = ("attempt", "worker", "started", "ended", "outcome", "error")
     tables.show(([row[name] for name in attempts] for row in found["history"]), attempts, "\nattempts")
 
 
 @click.command()
-@options.study()
+@options.study
 @options.as_json
 @click.pass_obj
 def best(config: Config, study: str, as_json: bool) -> None:
@@ -127,7 +129,7 @@ def best(config: Config, study: str, as_json: bool) -> None:
 
 
 @click.command()
-@options.study()
+@options.study
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .json file; else CSV on stdout."
 )
@@ -152,7 +154,7 @@ def export(config: Config, study: str, out: Path | None) -> None:
 
 
 @click.command()
-@options.study()
+@options.study
 @click.option("--trial", type=int, help="Only the lines of this trial.")
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what comes.")
 @click.pass_obj
@@ -175,15 +177,12 @@ def logs(config: Config, study: str, trial: int | None, follow: bool) -> None:
 
 def print_best(found: Row) -> None:
     """The best trial as a person reads it."""
-    tables.show(
-        [],
-        (
-            f"\nbest {found['metric']} {tables.shown(found['value'])}, trial {found['number']}, epoch {found['epoch']:g}",
-        ),
-    )
+    value, epoch = tables.shown(found["value"]), tables.shown(found["epoch"])
+    click.echo(f"\nbest {found['metric']} {value}, trial {found['number']}, epoch {epoch}\n")
     tables.show(found["params"].items(), ("parameter", "value"))
     metrics = {name: value for name, value in found["metrics"].items() if "[" not in name}
-    tables.show(metrics.items(), ("\nmetric", "value"))
+    click.echo()
+    tables.show(metrics.items(), ("metric", "value"))
 
 
 def _trial_table(found: list[Row]) -> tuple[list[list[Any]], list[str]]:
@@ -198,10 +197,6 @@ def _trial_table(found: list[Row]) -> tuple[list[list[Any]], list[str]]:
         for row in found
     ]
     return body, columns
-
-
-def _curve_columns(curve: list[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in curve for name in row["metrics"]))
 
 
 def _new_lines(folder: Path, positions: dict[Path, int], trial: int | None) -> Iterator[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@options.study()
+@options.study
 @click.option("-w", "--workers", type=click.IntRange(1), help="Processes; by default one a device, or one on a CPU.")
 @click.option("--devices", metavar="0,2", help="CUDA devices to use.  [env: CUDA_VISIBLE_DEVICES]")
 @options.overrides
@@ -45,8 +45,9 @@ def launch(
 
     Example: hpo launch --study bert-news --workers 2
     """
-    from hpo.launch import LAUNCHERS, Launch
+    from hpo.launch import LAUNCHERS
     from hpo.launch import devices as cuda
+    from hpo.launch.local import Launch
     from hpo.store import open_store
 
     found, skipped = cuda.roomy(cuda.allowed(config.devices, devices))
@@ -66,7 +67,7 @@ def launch(
 
 
 @click.command()
-@options.study()
+@options.study
 @click.pass_obj
 def worker(config: Config, study: str) -> None:
     """Work on a study in this process, from anywhere: it needs the database and the data alone.
@@ -83,7 +84,9 @@ def worker(config: Config, study: str) -> None:
 @click.option("--data/--no-data", default=True, show_default=True, help="Read the data, too.")
 @click.pass_obj
 def check(config: Config, file: str, overrides: tuple[str, ...], data: bool) -> None:
-    """Check a study file completely and print the resolved study; FILE may be a shipped study's name.
+    """Check a study file completely and print the resolved study.
+
+    FILE is a study file or a shipped study's name; --set overrides any key of it.
 
     Example: hpo check bert-news --set training.epochs=1
     """
@@ -96,13 +99,15 @@ def check(config: Config, file: str, overrides: tuple[str, ...], data: bool) -> 
 
 
 @click.command()
-@options.study()
+@options.study
 @click.option(
     "--set", "values", metavar="ADDRESS=VALUE", multiple=True, required=True, help="A parameter's value; repeatable."
 )
 @click.pass_obj
 def enqueue(config: Config, study: str, values: tuple[str, ...]) -> None:
-    """Queue a point of your own, on top of the budget; parameters not named are drawn by the sampler.
+    """Queue a point of your own, on top of the budget.
+
+    Parameters that are not named are drawn by the sampler.
 
     Example: hpo enqueue -s bert-news --set training.learning_rate=3e-4 --set model.frozen_layers=2
     """
@@ -117,7 +122,7 @@ def enqueue(config: Config, study: str, values: tuple[str, ...]) -> None:
 
 
 @click.command()
-@options.study()
+@options.study
 @options.yes
 @click.pass_obj
 def delete(config: Config, study: str, yes: bool) -> None:
@@ -192,11 +197,15 @@ def _farewell(config: Config, study: str) -> None:
     click.echo(f"{study}: {state['complete']} complete, {state['pruned']} pruned, {state['failed']} failed", err=True)
     if best:
         print_best(best)
-    click.echo(
-        f"\nLook further:\n  hpo trials -s {study}       every trial\n  hpo show -s {study} NUMBER  one trial, its curve\n"
-        f"  hpo dashboard               in the browser\n  hpo db psql                 in SQL: SELECT * FROM hpo.best_params",
-        err=True,
-    )
+    click.echo(_FURTHER.format(study=study), err=True)
+
+
+_FURTHER = """
+Look further:
+  hpo trials -s {study}        every trial
+  hpo show -s {study} NUMBER   one trial and its curve
+  hpo dashboard                all of it in the browser
+  hpo db psql                  in SQL: SELECT * FROM hpo.best_params;"""
 
 
 def _detach(config: Config, study: str) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from hpo.attempts import Ending
 from hpo.config import Config
-from hpo.database import OperationalError
+from hpo.database import LOST
 from hpo.errors import HpoError
 from hpo.launch.devices import Device
 from hpo.store import Store
@@ -128,11 +129,11 @@ class Crew:
             self._buried(child, "released")
         self.children.clear()
 
-    def _buried(self, child: Child, outcome: str) -> list[int]:
+    def _buried(self, child: Child, ending: Ending) -> list[int]:
         how = f"worker {child.name} ended with {_code(child.process.returncode)}"
         try:
-            return self.launch.store.end_attempts_of(child.name, outcome, None if outcome == "released" else how)
-        except OperationalError:
+            return self.launch.store.end_attempts_of(child.name, ending, None if ending == "released" else how)
+        except LOST:
             return []  # the grace period says the same a little later
 
     def _replace(self, child: Child) -> None:

@@ -62,15 +62,15 @@ LEFT JOIN LATERAL (
 ) b ON true
 LEFT JOIN LATERAL (SELECT max(step) AS step FROM hpo.metrics WHERE trial_id = t.trial_id) l ON true
 LEFT JOIN LATERAL (
-    SELECT jsonb_object_agg(p.param_name, {_VALUE} ORDER BY p.param_id) AS params
+    SELECT json_object_agg(p.param_name, {_VALUE} ORDER BY p.param_id) AS params
     FROM trial_params p WHERE p.trial_id = t.trial_id
 ) q ON true
 WHERE d.objective = 0
 """
 
 BEST_PARAMS = f"""
-SELECT DISTINCT ON (t.study) t.study, t.number, t.value, t.best_step AS step, t.best_epoch AS epoch, t.params, t.metrics,
-       n.spec ->> 'metric' AS metric, lower(d.direction::text) AS direction
+SELECT DISTINCT ON (t.study) t.study, t.number, t.value, t.best_step AS step, t.best_epoch AS epoch,
+       t.params, t.metrics, n.spec ->> 'metric' AS metric, lower(d.direction::text) AS direction
 FROM hpo.trials t
 JOIN studies s ON s.study_name = t.study
 JOIN hpo.plans n USING (study_id)

@@ -342,6 +342,13 @@ def test_groups_of_one_row_divide_as_exactly_as_rows(write):
     assert other.column("text") != splits.train.column("text")
 
 
+def test_large_groups_are_placed_before_small_ones(write):
+    rows = [(f"t{i}", "ab"[i % 2], f"g{i // 20 if i < 80 else i}") for i in range(100)]
+    for seed in range(5):
+        splits = data.load(of_rows(write, rows, group="group"), seed, test=True)
+        assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [60, 20, 20]
+
+
 def test_as_many_groups_as_splits_stand_one_in_each(write):
     rows = [(f"t{i}", "ab"[i % 2], f"g{i // 20}") for i in range(60)]
     splits = data.load(of_rows(write, rows, group="group"), 0, test=True)
@@ -520,6 +527,13 @@ def test_a_hub_s_mistakes_are_told_in_one_line(hub):
     with pytest.raises(DataError, match=r"^data\.hub: cannot load '/no/such' \(\w+: .*\); check .* network$") as caught:
         data.load(Data(hub="/no/such"), 0)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_without_training_rows_is_told(hub):
+    name = hub(test=4)
+    with pytest.raises(DataError) as caught:
+        data.load(Data(hub=name), 0)
+    assert str(caught.value) == f"data.train: '{name}' has no split 'train'; found test"
 
 
 def test_a_hub_s_class_labels_become_their_names(monkeypatch):

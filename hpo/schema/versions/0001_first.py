@@ -5,7 +5,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# `json`, not `jsonb`, where the order of keys is worth keeping. A foreign key into Optuna's tables cascades: without it `optuna.delete_study` would silently do nothing.
+# `json`, not `jsonb`: the order of keys is worth keeping. Foreign keys into Optuna's tables cascade: without it
+# `optuna.delete_study` would silently do nothing.
 TABLES = """
 CREATE TABLE hpo.plans (
     study_id integer PRIMARY KEY REFERENCES studies ON DELETE CASCADE,
@@ -31,7 +32,7 @@ CREATE TABLE hpo.attempts (
     outcome text CHECK (outcome IN ('complete', 'pruned', 'fail', 'released', 'died')),
     error text,
     place text,
-    facts jsonb NOT NULL DEFAULT '{}',
+    facts json NOT NULL DEFAULT '{}',
     current boolean NOT NULL DEFAULT true,
     PRIMARY KEY (trial_id, attempt),
     CHECK ((ended IS NULL) = (outcome IS NULL))
@@ -53,8 +54,8 @@ CREATE TABLE hpo.metrics (
     step integer NOT NULL CHECK (step >= 1),
     attempt integer NOT NULL,
     epoch double precision NOT NULL,
-    metrics jsonb NOT NULL,
-    details jsonb NOT NULL DEFAULT '{}',
+    metrics json NOT NULL,
+    details json NOT NULL DEFAULT '{}',
     prune boolean NOT NULL,
     rungs integer NOT NULL DEFAULT 0,
     recorded timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -68,8 +69,8 @@ CREATE TABLE hpo.results (
     trial_id integer PRIMARY KEY REFERENCES trials ON DELETE CASCADE,
     settings json NOT NULL,
     trainable_parameters bigint,
-    seconds jsonb NOT NULL DEFAULT '{}',
-    facts jsonb NOT NULL DEFAULT '{}'
+    seconds json NOT NULL DEFAULT '{}',
+    facts json NOT NULL DEFAULT '{}'
 );
 
 -- Claims look for the last number and for queued rows; without these both grow with the study.
