@@ -50,12 +50,16 @@ class View:
         try:
             state = self.progress()
         except LOST:
-            self._say("the database does not answer; waiting for it")
+            self._note("the database does not answer; waiting for it")
             return
         if self._live:
             self._live.update(self.panel(state), refresh=True)
         else:
-            self._say(f"{self._clock(state)}  {counts(state)}{_best(state)}")
+            self._note(f"{self._clock(state)}  {counts(state)}{_best(state)}")
+
+    def say(self, line: str) -> None:
+        """A line that stays, above the view."""
+        self.console.print(line, markup=False)
 
     def panel(self, state: Row) -> RenderableType:
         """The whole view."""
@@ -72,7 +76,7 @@ class View:
             Text(_best(state).removeprefix("; ") or "no trial is complete yet", style="green"),
         )
 
-    def _say(self, line: str) -> None:
+    def _note(self, line: str) -> None:
         """A plain line when something changed, but not too often."""
         changed = line.partition("  ")[2] != self._line.partition("  ")[2]
         if changed and time.monotonic() - self._printed >= LINE_SECONDS:

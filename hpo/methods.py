@@ -155,7 +155,7 @@ class Patient(Method):
     kind: Literal["patient"] = "patient"
     patience: Epochs
     min_delta: float = Field(0.0, ge=0)
-    wrapped: Any = Field(NoPruner(), validate_default=True)
+    wrapped: Any = NoPruner()
 
     @field_validator("wrapped")
     @classmethod

@@ -126,6 +126,7 @@ def _check_bounds(address: str, given: _Written) -> None:
         "points and step are both given; keep one": given.points is not None and step is not None,
         f"step {step!r} is not above 0": step is not None and step <= 0,
         f"points {given.points!r} spans no range; give at least 2": given.points is not None and given.points < 2,
+        f"points {given.points!r} is above {LARGEST_GRID}; lower it": (given.points or 0) > LARGEST_GRID,
     }
     for message, broken in rules.items():
         if broken:
@@ -148,7 +149,7 @@ def _int(address: str, given: _Written) -> Int:
             message = f"{name} {getattr(given, name)!r} is not a whole number, as {address} is"
             raise ComplaintError(Complaint(_key(address), message))
     range_ = Int(int(given.low or 0), int(given.high or 0), given.log, int(given.step or 1), given.points)
-    if given.points and (given.points > LARGEST_GRID or len(set(values(range_))) < given.points):
+    if given.points and len(set(values(range_))) < given.points:
         raise ComplaintError(Complaint(_key(address), f"points {given.points} gives a whole number twice; lower it"))
     return range_
 

@@ -73,9 +73,6 @@ _Loader.yaml_constructors = {
 class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _resolvers()
 
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
         """On one line where it is short and holds nothing deeper."""
         node = super().represent_mapping(tag, mapping, flow_style)
@@ -97,7 +94,7 @@ def _written(node: yaml.Node) -> str:
 def read(path: Path) -> Any:
     """What a file holds; raises SpecError, one line with file, line and column."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
     except OSError as error:

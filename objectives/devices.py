@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 from contextlib import AbstractContextManager
@@ -31,11 +32,6 @@ class Machine:
     def scaler(self) -> torch.amp.GradScaler:
         """What keeps fp16's gradients from vanishing; does nothing for the others."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-
-    def wait(self) -> None:
-        """Until the device has done all it was given, so that clocks tell the truth."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def peak_memory_bytes(self) -> int:
         """The most memory in use so far: a GPU's allocations in this trial, else the process's resident memory."""
@@ -69,6 +65,9 @@ def machine(device: str, precision: str, threads: int | None = None) -> Machine:
         torch.set_num_threads(threads)
     chosen = _device(device)
     if chosen.type == "cuda":
+        # The same bits each time: cuBLAS must know before it first runs.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(chosen)
     return Machine(chosen, _precision(chosen, precision))
 

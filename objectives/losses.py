@@ -15,9 +15,6 @@ from objectives.settings import Training
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits [rows, classes] and labels [rows] to the loss of each row [rows], in nats."""
 
-plain: Loss = partial(cross_entropy, reduction="none")
-"""The loss that trials are compared by: no smoothing, no weights."""
-
 
 def supervised(training: Training, labels: Sequence[int], classes: int, device: torch.device) -> Loss:
     """Cross entropy with the settings' label smoothing and class weights, the weights taken from training labels."""

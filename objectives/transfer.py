@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+import torch
+
 from objectives import data, devices, layers, losses, models, trainer
 from objectives.batches import Example
 from objectives.evaluation import Report, Result
@@ -25,38 +27,32 @@ def prepare(settings: Transfer) -> None:
 
 def run(settings: Transfer, report: Report, *, device: str, threads: int | None) -> Result:
     """Fine-tune as the settings say, reporting each evaluation; raises ObjectiveError."""
-    watch, task, training = Stopwatch(), TASKS[settings.task.kind], settings.training
+    watch, training = Stopwatch(), settings.training
     machine = devices.machine(device, training.precision, threads)
     with watch("data"):
         source = models.find(settings.model)
         rows = _rows(settings, source)
-        loss = losses.supervised(training, [row.label for row in rows.train], len(rows.classes), machine.device)
-        lesson = trainer.Lesson(
-            train=rows.train,
-            valid=rows.valid,
-            collate=partial(task.collate, tokenizer=rows.tokenizer),
-            loss=loss,
-            plain_loss=task.loss,
-            scores=partial(task.scores, classes=rows.classes),
-        )
-    with watch("load"):
-        model = models.load(settings.model, source, task.head, rows.classes, training.seed or 0)
-        layers.freeze(model, settings.model.frozen_layers)
+        lesson = _lesson(settings, rows, machine.device)
         schedule = plan(training, len(rows.train))
+    with watch("load"):
+        head = TASKS[settings.task.kind].head
+        model = models.load(settings.model, source, head, rows.classes, training.seed or 0)
+        layers.freeze(model, settings.model.frozen_layers)
         state = trainer.start(model, training, schedule, machine)
     for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch):
         with watch("report"):
             report(evaluation)
+    learning = layers.trainable_parameters(model)
     facts = {
         **machine.facts(),
         "model": source.full_name,
         "parameters": layers.total_parameters(model),
-        "trainable_parameters": layers.trainable_parameters(model),
+        "trainable_parameters": learning,
         "rows": {"train": len(rows.train), "valid": len(rows.valid)},
         "classes": list(rows.classes),
         "evaluations_per_epoch": schedule.evaluations_per_epoch,
     }
-    return Result(state.progress.evaluations, facts["trainable_parameters"], dict(watch.seconds), facts)
+    return Result(state.progress.evaluations, learning, dict(watch.seconds), facts)
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,18 @@ class _Rows:
     valid: list[Example]
     classes: tuple[str, ...]
     tokenizer: Any
+
+
+def _lesson(settings: Transfer, rows: _Rows, device: torch.device) -> trainer.Lesson:
+    task, labels = TASKS[settings.task.kind], [row.label for row in rows.train]
+    return trainer.Lesson(
+        train=rows.train,
+        valid=rows.valid,
+        collate=partial(task.collate, tokenizer=rows.tokenizer),
+        loss=losses.supervised(settings.training, labels, len(rows.classes), device),
+        plain_loss=task.loss,
+        scores=partial(task.scores, classes=rows.classes),
+    )
 
 
 def _rows(settings: Transfer, source: models.Source) -> _Rows:

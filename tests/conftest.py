@@ -14,12 +14,12 @@ from pathlib import Path
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
+from support import environment
 
 from hpo import postgres, schema
 from hpo.config import Config
 from hpo.database import Database, parse_url
 from hpo.store import Store
-from support import environment
 
 # Everything of hpo, of the hub and of PostgreSQL that could leak in from the machine the tests run on.
 SCRUBBED = ("HPO_", "HF_", "PG", "CUDA_VISIBLE_DEVICES", "TRANSFORMERS_", "OPTUNA_")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from hpo.config import Config
 from hpo.errors import HpoError, SpecError, StudyError
 
 if TYPE_CHECKING:
+    from hpo import live
     from hpo.spec import StudySpec
     from hpo.store import Store
 
@@ -60,9 +61,9 @@ def launch(
             return
         if _is_complete(config, spec.study):
             return
-        with _viewed(config, spec) as watch:
+        with _viewed(config, spec) as view:
             wanted = workers or max(1, len(found))
-            LAUNCHERS["local"](Launch(config, store, spec.study, wanted, found, watch))
+            LAUNCHERS["local"](Launch(config, store, spec.study, wanted, found, view, view.say))
         _farewell(config, spec.study)
 
 
@@ -175,7 +176,7 @@ def _is_complete(config: Config, study: str) -> bool:
 
 
 @contextmanager
-def _viewed(config: Config, spec: StudySpec) -> Iterator[Callable[[], None]]:
+def _viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
     """The live view of a launch, over a connection of its own."""
     from hpo import live, report
 

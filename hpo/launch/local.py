@@ -22,6 +22,8 @@ from hpo.errors import HpoError
 from hpo.launch.devices import Device
 from hpo.store import Store
 
+_ONCE = "stopping: trials end at their next evaluation and go on with the next launch; Ctrl-C again ends at once"
+_TWICE = "ending at once"
 POLL_SECONDS = 0.2
 EARLY_SECONDS = 30.0  # a worker that dies younger than this, without a trial, did not start
 MOST_FALSE_STARTS = 3
@@ -29,7 +31,8 @@ MOST_FALSE_STARTS = 3
 
 @dataclass(frozen=True)
 class Launch:
-    """What to run: `workers` processes on `study`, one device each in turn; `watch` is called a few times a second."""
+    """What to run: `workers` processes on `study`, one device each in turn; `watch` is called a few times a
+    second, `say` with what a person should know."""
 
     config: Config
     store: Store
@@ -37,6 +40,7 @@ class Launch:
     workers: int
     devices: list[Device]
     watch: Callable[[], None] = lambda: None
+    say: Callable[[str], None] = print
 
 
 @dataclass
@@ -69,8 +73,8 @@ def local(launch: Launch) -> None:
                 asked.event.clear()
         finally:
             crew.kill()
-    if asked.count:
-        raise KeyboardInterrupt
+        if asked.count:
+            raise KeyboardInterrupt
 
 
 class Crew:
@@ -111,12 +115,14 @@ class Crew:
             if code != 0:
                 self._buried(child, "released" if stopping else "died")
                 if not stopping:
+                    self.launch.say(f"worker {child.slot + 1} ended with {_code(code)}; it is replaced")
                     self._replace(child)
 
     def stop(self, asked: int) -> None:
         """Pass on what was asked: once to stop at the next evaluation, twice to end at once."""
         if asked > self._told:
             self._told = asked
+            self.launch.say(_ONCE if asked == 1 else _TWICE)
             for child in self.children:
                 child.process.send_signal(signal.SIGTERM if asked == 1 else signal.SIGKILL)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.pool import NullPool
 
 from hpo.database import Database, explain
 from hpo.errors import DatabaseError
 from hpo.schema.views import VIEWS
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 _LOCK = 0x68706F  # "hpo": serialises whoever creates or upgrades
 _MAY_CREATE = "the role needs: GRANT CREATE ON DATABASE ... TO ...; GRANT CREATE ON SCHEMA public TO ..."
@@ -36,13 +41,13 @@ def version(connection: Connection) -> str | None:
 def ensure(database: Database) -> None:
     """Create what is missing; raises DatabaseError where the schema is older or newer than this package."""
     engine = database.engine()
-    _look_at_public(engine)
     with engine.connect() as connection:
-        found, complete = version(connection), connection.scalar(text("SELECT to_regclass('hpo.studies')")) is not None
+        found = version(connection)
+        ready = _is_complete(connection) and not _hides_public(connection)
     engine.dispose()
-    if found is None or (found == head() and not complete):
+    if found in (None, head()) and not ready:
         upgrade(database)
-    elif found != head():
+    elif not ready:
         known = any(script.revision == found for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
         raise DatabaseError(
             f"the database's schema hpo is at version {found}, this package needs {head()}; "
@@ -57,7 +62,6 @@ def upgrade(database: Database) -> None:
     halfway leaves something that the next call completes.
     """
     engine = database.engine()
-    _look_at_public(engine)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -68,35 +72,51 @@ def upgrade(database: Database) -> None:
         engine.dispose()
 
 
-def _look_at_public(engine: Engine) -> None:
-    """A role named hpo would find our schema first, by PostgreSQL's default "$user", and our views in the place of
-    Optuna's tables of the same names; its sessions in this database look into public alone."""
-    with engine.begin() as connection:
-        user, database, path = connection.execute(
-            text("SELECT current_user, current_database(), current_setting('search_path')")
-        ).one()
-        if user == "hpo" and "$user" in path:
-            quoted = engine.dialect.identifier_preparer.quote(database)
-            connection.execute(text(f"ALTER ROLE CURRENT_USER IN DATABASE {quoted} SET search_path = public"))
-    engine.dispose()
-
-
 def _upgrade_locked(database: Database) -> None:
     engine = database.engine()
     with engine.begin() as connection:
+        _show_public(connection)
+    engine.dispose()  # the next connection has the new search path
+    storage = _optuna(database)
+    old = storage.get_current_version() != storage.get_head_version()
+    with engine.begin() as connection:
+        if not old and _is_complete(connection):
+            return  # another process was faster
         drop_views(connection)
-    import optuna
-
-    url = database.locate().render_as_string(hide_password=False)
-    storage = optuna.storages.RDBStorage(url, skip_compatibility_check=True)
-    if storage.get_current_version() != storage.get_head_version():
+    if old:
         storage.upgrade()
-    storage.engine.dispose()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with engine.begin() as connection:
         command.upgrade(_alembic(connection), "head")
         create_views(connection)
     engine.dispose()
+
+
+def _optuna(database: Database) -> RDBStorage:
+    """Optuna's storage, its tables created if they are missing; it needs a true URL, to upgrade them itself."""
+    import optuna
+
+    url = database.locate().render_as_string(hide_password=False)
+    return optuna.storages.RDBStorage(url, {"poolclass": NullPool}, skip_compatibility_check=True)
+
+
+def _is_complete(connection: Connection) -> bool:
+    views = connection.scalar(text("SELECT to_regclass('hpo.studies')"))
+    return views is not None and version(connection) == head()
+
+
+def _hides_public(connection: Connection) -> bool:
+    """Whether this role finds our schema before Optuna's tables: PostgreSQL looks into a schema of the role's name
+    first, and our views would stand in the place of tables of the same names."""
+    user, path = connection.execute(text("SELECT current_user, current_setting('search_path')")).one()
+    return bool(user == "hpo" and "$user" in path)
+
+
+def _show_public(connection: Connection) -> None:
+    """Let this role's next sessions in this database look into public alone."""
+    if _hides_public(connection):
+        quoted = connection.scalar(text("SELECT quote_ident(current_database())"))
+        connection.execute(text(f"ALTER ROLE CURRENT_USER IN DATABASE {quoted} SET search_path = public"))
 
 
 def drop_views(connection: Connection) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 import psycopg2
 import pytest
+from support import environment, wait_until
 
 from hpo import postgres
 from hpo.config import Config
-from support import environment, wait_until
 
 pytestmark = pytest.mark.acceptance
 Hpo = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,7 +74,7 @@ def start(config: Config, *arguments: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "hpo", *arguments],
         env=environment(config),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
 
@@ -90,14 +90,18 @@ def started(config: Config) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
     yield run
     for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        end(process)
 
 
-def workers_of(hpo: Hpo, study: str = "exact") -> list[int]:
+def end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def workers_of(hpo: Hpo) -> list[int]:
     """The pids of the workers that hold a trial now."""
-    return [row[0] for row in sql(hpo, f"SELECT pid FROM hpo.attempts WHERE current AND ended IS NULL")]
+    return [row[0] for row in sql(hpo, "SELECT pid FROM hpo.attempts WHERE current AND ended IS NULL")]
 
 
 def sql(hpo: Hpo, statement: str) -> list[tuple[Any, ...]]:
@@ -132,7 +136,8 @@ def test_two_launches_of_a_new_study_on_an_empty_database(
     empty = replace(config, database_url=empty_url)
     file = written(RANDOM, trials=20)
     both = [start(empty, "launch", "-s", file, "-w", "2") for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    said = [process.communicate(timeout=120)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     check_exact(json.loads(hpo("trials", "-s", "exact", "--json", HPO_DATABASE_URL=empty_url).stdout), 20)
     assert len(json.loads(hpo("studies", "--json", HPO_DATABASE_URL=empty_url).stdout)) == 1
 
@@ -239,12 +244,13 @@ def test_two_ctrl_c_end_at_once(hpo: Hpo, started: Any, written: Callable[..., s
     wait_until(lambda: len(workers_of(hpo)) == 2)
     pids = workers_of(hpo)
     launch.send_signal(signal.SIGINT)
+    for line in launch.stderr:
+        if b"stopping: trials end at their next evaluation" in line:
+            break
     launch.send_signal(signal.SIGINT)
-    wait_until(lambda: launch.poll() is not None or launch.send_signal(signal.SIGINT), 15)
     assert launch.wait(30) == 130
     assert not any(alive(pid) for pid in pids)
     assert {trial["activity"] for trial in trials(hpo)} == {"paused"}
-    hpo("launch", "-s", file, "-w", "2", "--set", "simulated.seconds=120", "--help")
 
 
 def test_postgresql_stopped_at_once_in_the_middle_of_claims(tmp_path: Path, written: Callable[..., str]) -> None:
@@ -271,7 +277,7 @@ def test_postgresql_stopped_at_once_in_the_middle_of_claims(tmp_path: Path, writ
         check_exact(found, 24)
         assert len(set(points(found))) == 24
     finally:
-        launch.kill()
+        end(launch)
         postgres.stop(home, force=True)
 
 

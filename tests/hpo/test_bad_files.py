@@ -20,6 +20,10 @@ search:
 """
 SAMPLERS = "tpe, random, grid, qmc, gp"
 PRUNERS = "asha, hyperband, median, percentile, patient, threshold, none"
+METRICS = (
+    "val_loss, train_loss, accuracy, auc, precision_macro, precision_weighted, recall_macro, recall_weighted, "
+    "f1_macro, f1_weighted, precision[CLASS], recall[CLASS], f1[CLASS]"
+)
 HEAD = "study, objective, search, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts"
 
 TEXTS = {
@@ -69,6 +73,7 @@ OVERRIDES = {
     "seed=4294967296": "pets.yaml: seed: 4294967296 is too high; it must be below 4294967296",
     "max_attempts=0": "pets.yaml: max_attempts: 0 is too low; it must be at least 1",
     "metric=val_los": "pets.yaml: metric: 'val_los' is unknown; did you mean val_loss?",
+    f"metric={'a' * 99}": "pets.yaml: metric: 'aaaaaaaaaaaa...aaaaaaaaaaaaa' is unknown; known: " + METRICS,
     "metric=5": "pets.yaml: metric: 5 is not text; put it in quotes",
     "enqueue_defaults=yes": "pets.yaml: enqueue_defaults: 'yes' is neither true nor false",
     "enqueue=5": "pets.yaml: enqueue: 5 is not a list",
@@ -201,6 +206,12 @@ SEARCHES = {
     ),
     "{model.dropout: {low: 0, high: 0.5, choices: [0.1]}}": (
         "search.model.dropout: high and choices are both given; keep one"
+    ),
+    "{training.seed: {low: 0, high: 10000000000, points: 1000000000}}": (
+        "search.training.seed: points 1000000000 is above 100000; lower it"
+    ),
+    "{model.dropout: {low: 0, high: 1.5}, model.frozen_layers: [1]}": (
+        "search.model.dropout: high: 1.5 is too high; it must be below 1"
     ),
     "{model.dropout: []}": "search.model.dropout: choices is empty; give at least one",
     "{model.dropout: [0.1, 1.5]}": "search.model.dropout: choices: 1.5 is too high; it must be below 1",

@@ -72,6 +72,7 @@ def test_the_ends_of_a_range_are_reached() -> None:
     assert (Int(1, 4).at(0.0), Int(1, 4).at(last)) == (1, 4)
     assert (Int(1, 1000, log=True).at(0.0), Int(1, 1000, log=True).at(last)) == (1, 1000)
     assert (Float(1e-5, 1e-3, log=True).at(0.0), Float(0.0, 0.3, step=0.1).at(last)) == (1e-5, 0.3)
+    assert Float(0.6, 0.79, log=True).at(last) == 0.79  # where rounding would step over
     assert [Categorical(("a", "b", "c")).at(share) for share in (0.0, 0.4, last)] == ["a", "b", "c"]
 
 
@@ -96,6 +97,7 @@ def test_a_point_does_not_depend_on_the_order_of_the_file() -> None:
         (Float(0.0, 0.3, step=0.1), [0.0, 0.1, 0.2, 0.3]),
         (Float(0.0, 0.3, points=3), [0.0, 0.15, 0.3]),
         (Float(1e-5, 1e-1, log=True, points=5), [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]),
+        (Float(1e-6, 1e-1, log=True, points=6), [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]),
         (Float(0.1, 0.7, points=4), [0.1, 0.3, 0.5, 0.7]),
         (Int(1, 4), [1, 2, 3, 4]),
         (Int(2, 10, step=4), [2, 6, 10]),

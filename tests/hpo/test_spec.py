@@ -47,6 +47,10 @@ def test_defaults(load: Load) -> None:
     assert (found.sampler.kind, found.pruner.kind) == ("tpe", "asha")
 
 
+def test_a_byte_order_mark_is_passed_over(load: Load) -> None:
+    assert load(text=f"\ufeff{PETS}").study == "pets"
+
+
 def test_a_bare_word_stands_for_the_leading_field(load: Load) -> None:
     found = load("sampler=random", "pruner=none")
     assert isinstance(found.objective, Transfer)
@@ -182,6 +186,8 @@ def test_a_kept_study_that_is_wrong_is_named() -> None:
 
 def test_a_companion_study_is_read_from_the_database_only(load: Load) -> None:
     assert StudySpec.from_dict(load().to_dict() | {"study": "pets@promote"}).study == "pets@promote"
+    with pytest.raises(SpecError, match="has '@' in it"):
+        StudySpec.from_dict(load().to_dict() | {"study": "pets@promote@promote"})
 
 
 def test_settings_of_a_trial(load: Load, tmp_path: Path) -> None:
