@@ -9,6 +9,7 @@ from typing import Any, Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from hpo import tables
@@ -67,9 +68,11 @@ class View:
         total = max(done + state["running"] + state["waiting"] + state["remaining"], 1)
         bar = ProgressBar(total=total, completed=done, width=40)
         workers = tables.table([_worker(row) for row in state["trials_running"]], _COLUMNS)
+        head = Table.grid(padding=(0, 2))
+        head.add_row(bar, f"{done}/{total}", self._clock(state))
         return Group(
-            bar,
-            Text(f"{done}/{total}  {counts(state)}   {self._clock(state)}"),
+            head,
+            Text(counts(state)),
             Text(""),
             workers,
             Text(""),

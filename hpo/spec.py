@@ -184,26 +184,28 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
         yield "model.name", str(root / settings.model.name)
 
 
-def check_data(spec: StudySpec, data_root: Path | None = None, source: str | None = None) -> None:
-    """Reads the rows as a trial would; raises SpecError where they are not what the study says.
+def check_data(spec: StudySpec, data_root: Path | None = None, source: str | None = None) -> str | None:
+    """Reads the rows as a trial would and returns their fingerprint, None where the objective has no rows.
 
-    `source` leads the error: the study file where there is one.
+    Raises SpecError where they are not what the study says; `source` leads it: the study file where there is one.
     """
     source = source or f"study {spec.study}"
     settings = settings_for(spec, {}, data_root)
     if not isinstance(settings, Transfer):
-        return
+        return None
     from objectives import data
     from objectives.errors import DataError
 
     try:
         labels = data.classes(data.load(settings.data, spec.seed), settings.data.label)
+        fingerprint = data.fingerprint(settings.data)
     except DataError as error:
         raise SpecError(f"{source}: objective.{error}") from error
     wanted = class_of(spec.metric)
     if wanted is not None and wanted not in labels:
         message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"
         raise SpecError(f"{source}: metric: {message}")
+    return fingerprint
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -21,14 +21,17 @@ from hpo.spec import StudySpec, differences
 
 _CREATE_LOCK = 0x68706F03
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # its chatter of studies and trials is ours to tell
+
 
 @dataclass(frozen=True)
 class Plan:
-    """A study as the database holds it."""
+    """A study as the database holds it; `fingerprint` is of the rows that it was made with, None where it has none."""
 
     study_id: int
     spec: StudySpec
     made: int = 0
+    fingerprint: str | None = None
 
 
 @contextmanager
@@ -54,25 +57,25 @@ class Store:
         """Give the connection back."""
         self.engine.dispose()
 
-    def create(self, spec: StudySpec) -> Plan:
+    def create(self, spec: StudySpec, fingerprint: str | None = None) -> Plan:
         """The study of this name: made now, or continued with the new budget, pruner and queue.
 
-        Raises StudyError where what is searched or how differs from the study that is there.
+        Raises StudyError where what is searched, how, or the rows differ from the study that is there.
         """
         with self.engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATE_LOCK})
             plan = _plan(connection, spec.study)
             if plan is None:
-                return self._create(connection, spec)
-            _check_same(plan.spec, spec)
+                return self._create(connection, spec, fingerprint)
+            _check_same(plan, spec, fingerprint)
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
             connection.execute(
                 _CONTINUE,
                 {"spec": json.dumps(spec.to_dict()), "budget": spec.trials, "study": plan.study_id},
             )
-            return Plan(plan.study_id, spec, plan.made)
+            return replace(plan, spec=spec)
 
-    def _create(self, connection: Connection, spec: StudySpec) -> Plan:
+    def _create(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
         """Optuna's study first, by its public API on a connection of its own; if we die in between, the next call
         finds it without trials and goes on."""
         storage = self.optuna_storage()
@@ -90,11 +93,19 @@ class Store:
         if connection.scalar(foreign, {"study": study_id}):
             raise StudyError(f"{spec.study}: another program made a study of this name; choose another with --as NAME")
         connection.execute(
-            text("INSERT INTO hpo.plans (study_id, spec, budget) VALUES (:study, CAST(:spec AS json), :budget)"),
-            {"study": study_id, "spec": json.dumps(spec.to_dict()), "budget": spec.trials},
+            text(
+                "INSERT INTO hpo.plans (study_id, spec, budget, fingerprint) "
+                "VALUES (:study, CAST(:spec AS json), :budget, :fingerprint)"
+            ),
+            {
+                "study": study_id,
+                "spec": json.dumps(spec.to_dict()),
+                "budget": spec.trials,
+                "fingerprint": fingerprint,
+            },
         )
         _queue(connection, study_id, spec.enqueue)
-        return Plan(study_id, spec)
+        return Plan(study_id, spec, fingerprint=fingerprint)
 
     def plan(self, study: str) -> Plan:
         """The study of this name; raises StudyError where there is none."""
@@ -172,13 +183,16 @@ _CONTINUE = text(
     "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL WHERE study_id = :study"
 )
 _PLAN = text(
-    "SELECT n.study_id, n.spec, n.made FROM hpo.plans n JOIN studies s USING (study_id) WHERE s.study_name = :name"
+    "SELECT n.study_id, n.spec, n.made, n.fingerprint FROM hpo.plans n JOIN studies s USING (study_id) "
+    "WHERE s.study_name = :name"
 )
 
 
 def _plan(connection: Connection, study: str) -> Plan | None:
     found = connection.execute(_PLAN, {"name": study}).one_or_none()
-    return Plan(found.study_id, StudySpec.from_dict(found.spec), found.made) if found else None
+    if found is None:
+        return None
+    return Plan(found.study_id, StudySpec.from_dict(found.spec), found.made, found.fingerprint)
 
 
 def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> None:
@@ -186,8 +200,10 @@ def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, 
         rows.insert_trial(connection, study_id, "WAITING", point)
 
 
-def _check_same(old: StudySpec, new: StudySpec) -> None:
-    changes = differences(old, new)
+def _check_same(old: Plan, new: StudySpec, fingerprint: str | None) -> None:
+    changes = differences(old.spec, new)
+    if old.fingerprint != fingerprint:
+        changes.append("the rows: the files have changed since it was made")
     if changes:
         raise StudyError(
             f"{new.study}: the study in the database is another one:\n"

@@ -29,7 +29,7 @@ from hpo.errors import HpoError
 from hpo.patience import Patience
 from hpo.running import RunningTrial, Study, Superseded
 from hpo.spec import StudySpec, settings_for
-from hpo.store import Store, open_store
+from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
 from objectives.errors import ObjectiveError
 from objectives.evaluation import Evaluation
@@ -72,8 +72,7 @@ def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: i
     """
     patiently = Patience(config.patience, stop)
     with open_store(config) as store:
-        spec = store.plan(study).spec
-        objective.prepare(settings_for(spec, {}, config.data_root))
+        _prepare(store.plan(study), config.data_root, me.host)
         trials = Study(store, study)
         with Pulse(store, config.beat, stop, parent) as pulse:
             while not stop.is_set():
@@ -84,6 +83,19 @@ def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: i
                     Work(trials, claim, spec, pulse, patiently).run(config.data_root)
                 else:
                     stop.wait(IDLE_SECONDS)
+
+
+def _prepare(plan: Plan, data_root: Path | None, host: str) -> None:
+    """See that this machine has what the trials need, the very rows that the study was made with."""
+    try:
+        fingerprint = objective.prepare(settings_for(plan.spec, {}, data_root))
+    except ObjectiveError as error:
+        raise HpoError(f"on {host}: {error}") from error
+    if fingerprint != plan.fingerprint:
+        raise HpoError(
+            f"on {host}: the rows are not those that {plan.spec.study} was made with; copy the same files here, "
+            f"or start a new study with --as {plan.spec.study}-2"
+        )
 
 
 class Work:

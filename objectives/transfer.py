@@ -17,12 +17,16 @@ from objectives.stopwatch import Stopwatch
 from objectives.tasks import TASKS
 
 
-def prepare(settings: Transfer) -> None:
-    """Read the rows, find the model and see that the one fits the other; raises ObjectiveError."""
+def prepare(settings: Transfer) -> str:
+    """Read the rows, find the model and see that the one fits the other; the rows' fingerprint.
+
+    Raises ObjectiveError.
+    """
     source = models.find(settings.model)
     rows = _rows(settings, source)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
+    return data.fingerprint(settings.data)
 
 
 def run(settings: Transfer, report: Report, *, device: str, threads: int | None) -> Result:

@@ -6,13 +6,16 @@ from objectives.evaluation import Report, Result
 from objectives.settings import Settings, Simulated
 
 
-def prepare(settings: Settings) -> None:
-    """Check what a trial with these settings needs, its data and its model; raises ObjectiveError."""
+def prepare(settings: Settings) -> str | None:
+    """Check what a trial with these settings needs, its data and its model, and return the rows' fingerprint.
+
+    None where it has no rows. Raises ObjectiveError.
+    """
     if isinstance(settings, Simulated):
-        return
+        return None
     from objectives import transfer
 
-    transfer.prepare(settings)
+    return transfer.prepare(settings)
 
 
 def run(settings: Settings, report: Report, *, device: str = "auto", threads: int | None = None) -> Result:

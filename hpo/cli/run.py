@@ -61,9 +61,13 @@ def launch(
             return
         if _is_complete(config, spec.study):
             return
-        with _viewed(config, spec) as view:
-            wanted = workers or max(1, len(found))
-            LAUNCHERS["local"](Launch(config, store, spec.study, wanted, found, view, view.say))
+        try:
+            with _viewed(config, spec) as view:
+                wanted = workers or max(1, len(found))
+                LAUNCHERS["local"](Launch(config, store, spec.study, wanted, found, view, view.say))
+        except KeyboardInterrupt:
+            click.echo(f"stopped; go on with: hpo launch -s {study}", err=True)
+            raise
         _farewell(config, spec.study)
 
 
@@ -95,7 +99,7 @@ def check(config: Config, file: str, overrides: tuple[str, ...], data: bool) -> 
 
     spec = studies.load(studies.find(file), overrides)
     if data:
-        studies.check_data(spec, config.data_root)
+        studies.check_data(spec, config.data_root, source=file)
     click.echo(studies.render(spec), nl=False)
 
 
@@ -156,8 +160,8 @@ def _planned(config: Config, store: Store, study: str, overrides: tuple[str, ...
         except StudyError:
             raise error from None
     spec = studies.load(file, [*overrides, *([f"study={renamed}"] if renamed else [])])
-    studies.check_data(spec, config.data_root)
-    return store.create(spec).spec
+    rows = studies.check_data(spec, config.data_root, source=str(file))
+    return store.create(spec, rows).spec
 
 
 def _is_complete(config: Config, study: str) -> bool:

@@ -13,6 +13,7 @@ CREATE TABLE hpo.plans (
     spec json NOT NULL,
     budget integer NOT NULL CHECK (budget >= 0),
     made integer NOT NULL DEFAULT 0 CHECK (made >= 0),
+    fingerprint text,
     error text,
     created timestamptz NOT NULL DEFAULT clock_timestamp()
 );

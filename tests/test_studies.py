@@ -1,0 +1,61 @@
+"""The shipped studies and the data written for them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hpo import spec as studies
+
+SHIPPED = studies.shipped()
+DATA = Path(next(iter(SHIPPED.values()))).parent / "data"
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (DATA / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def grams(text: str, size: int = 5) -> set[tuple[str, ...]]:
+    words = "".join(char if char.isalnum() else " " for char in text.lower()).split()
+    return {tuple(words[start : start + size]) for start in range(len(words) - size + 1)}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_study_is_clean(name: str) -> None:
+    spec = studies.load(studies.find(name))
+    assert spec.study == name
+    assert studies.check_data(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "label", "expected"),
+    [
+        ("news.csv", "title", "category", {"business": 300, "culture": 300, "science": 300, "sport": 300}),
+        ("reviews.csv", "text", "label", {"positive": 200, "negative": 200}),
+        ("messages.csv", "text", "label", {"ham": 300, "spam": 100}),
+    ],
+)
+def test_the_data_is_large_and_varied(name: str, text: str, label: str, expected: dict[str, int]) -> None:
+    found = rows(name)
+    counts = Counter(row[label] for row in found)
+    assert set(counts) == set(expected)
+    assert all(counts[value] >= least for value, least in expected.items())
+    texts = [row[text].strip() for row in found]
+    assert all(texts)
+    assert len({one.lower() for one in texts}) == len(texts)
+    seen: Counter[tuple[str, ...]] = Counter(gram for one in texts for gram in grams(one))
+    near = [one for one in texts if any(seen[gram] > 1 for gram in grams(one))]
+    assert len(near) < 0.02 * len(texts), near
+    openings = Counter(tuple(one.lower().split()[:2]) for one in texts)
+    assert openings.most_common(1)[0][1] < 0.02 * len(texts)  # no template text
+
+
+def test_the_data_has_a_card() -> None:
+    card = (DATA / "README.md").read_text("utf-8")
+    assert "CC0" in card
+    for file in DATA.glob("*.csv"):
+        assert file.name in card
