@@ -24,12 +24,10 @@ from hpo.database import Database, parse_url
 from hpo.running import Study
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Store
-from objectives.evaluation import Result
 
 SIZES = (0, 100, 1000)
 PHASES = ("claim / ask", "begin / suggest", "10 evaluations", "beat", "finish / tell")
 _ME = Worker("bench", "bench", 1)
-_RESULT = Result(history.EVALUATIONS, 1, {"train": 1.0}, {"device": "cpu"})
 
 
 class Arm(Protocol):
@@ -67,15 +65,15 @@ class Ours:
         yield PHASES[2]
         self.store.beat(claim)
         yield PHASES[3]
-        trial.finish("complete", _RESULT)
+        trial.finish("complete")
         yield PHASES[4]
 
 
 class Plain:
-    """As a user of Optuna writes it with ask and tell, on RDBStorage as it comes."""
+    """As a user of Optuna writes it with ask and tell, on RDBStorage as it comes; metrics are kept if `keeps`."""
 
-    def __init__(self, url: str, spec: StudySpec) -> None:
-        self.spec = spec
+    def __init__(self, url: str, spec: StudySpec, keeps: bool) -> None:
+        self.spec, self.keeps = spec, keeps
         self.study = optuna.create_study(
             storage=optuna.storages.RDBStorage(url),
             study_name=spec.study,
@@ -85,7 +83,7 @@ class Plain:
         )
 
     def fill(self, upto: int) -> None:
-        history.fill(self.study, self.spec, upto, attributes=True)
+        history.fill(self.study, self.spec, upto, attributes=self.keeps)
 
     def trial(self) -> Iterator[str]:
         trial = self.study.ask()
@@ -96,7 +94,8 @@ class Plain:
         for evaluation in history.evaluations(params):
             best = min(best, evaluation.metrics["val_loss"])
             trial.report(evaluation.metrics["val_loss"], evaluation.step)
-            trial.set_user_attr(history.KEPT.format(step=evaluation.step), dict(evaluation.metrics))
+            if self.keeps:
+                trial.set_user_attr(history.KEPT.format(step=evaluation.step), dict(evaluation.metrics))
             trial.should_prune()
         yield PHASES[2]
         self.study.tell(trial, best)
@@ -152,13 +151,13 @@ def _phase(trials: list[dict[str, Cost]], phase: str) -> str:
     return f"{cpu:.1f}, {median(c.statements for c in found):.0f}, {median(c.transactions for c in found):.0f}"
 
 
-def _run(server: Private, sizes: Sequence[int], trials: int) -> None:
+def _run(server: Private, sizes: Sequence[int], trials: int, keeps: bool) -> None:
     meter, spec = Meter(), history.spec()
     url, plain_url = parse_url(server.database("ours")), server.database("plain")
     database = Database(locate=lambda: url)
     schema.ensure(database)
     with closing(Store(database)) as store:
-        ours, plain = Ours(store, spec), Plain(plain_url, spec)
+        ours, plain = Ours(store, spec), Plain(plain_url, spec, keeps)
         for size in sizes:
             for arm, name in ((ours, "ours"), (plain, "plain")):
                 arm.fill(size)
@@ -172,11 +171,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--trials", type=int, default=30, help="of each, a size")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="finished trials beforehand, rising")
+    parser.add_argument("--plain-without-metrics", action="store_true", help="plain Optuna keeps none, ours all")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with private() as server:
         print(described(server.server.data))
-        _run(server, options.sizes, options.trials)
+        _run(server, options.sizes, options.trials, keeps=not options.plain_without_metrics)
 
 
 if __name__ == "__main__":

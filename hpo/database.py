@@ -24,10 +24,14 @@ _VARIABLE = VARIABLES["database_url"]
 
 @dataclass(frozen=True)
 class Database:
-    """Where the database is. `locate` gives its URL now: the embedded server may have moved to another port."""
+    """Where the database is. `locate` gives its URL now: the embedded server may have moved to another port.
+
+    A process that is frozen in the middle of a transaction loses its connection, and with it its locks, after `grace`
+    seconds: the time after which its trial is another's anyway.
+    """
 
     locate: Callable[[], URL] = field(repr=False)
-    embedded: bool = False
+    grace: float = Config.grace
 
     def engine_options(self) -> dict[str, Any]:
         """What an engine of a worker needs: one connection, checked before use, found anew when it is lost."""
@@ -41,9 +45,11 @@ class Database:
         url = self.locate()
         arguments = url.translate_connect_args(username="user", database="dbname")
         keepalive = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-        return psycopg2.connect(
-            **{"connect_timeout": 10, "application_name": "hpo", **keepalive, **url.query, **arguments}
-        )
+        options = {"connect_timeout": 10, "application_name": "hpo", **keepalive, **url.query, **arguments}
+        connection = psycopg2.connect(**options)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = %s", (round(self.grace * 1000),))
+        return connection
 
 
 @contextmanager
@@ -54,14 +60,17 @@ def connect(config: Config) -> Iterator[Database]:
     """
     if config.database_url is not None:
         url = parse_url(config.database_url)
-        yield _reached(Database(locate=lambda: url))
+        yield _reached(Database(lambda: url, config.grace))
         return
     with postgres.lease(config.home, config.pg_bin, config.pg_user):
-        yield Database(locate=lambda: _embedded_url(config), embedded=True)
+        yield Database(lambda: _embedded_url(config), config.grace)
 
 
 def parse_url(text: str) -> URL:
-    """A PostgreSQL URL in the form that SQLAlchemy takes; raises DatabaseError for anything else."""
+    """A PostgreSQL URL in the form that SQLAlchemy takes, a password where it can be hidden.
+
+    Raises DatabaseError for anything else.
+    """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -71,7 +80,20 @@ def parse_url(text: str) -> URL:
             f"{_VARIABLE}: {url.drivername}:// is not supported, only PostgreSQL is; write "
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset it to use the embedded server"
         )
+    late = url.normalized_query.get("password")
+    url = url.set(password=late[-1]).difference_update_query(["password"]) if late else url
     return url.set(drivername=DRIVER)
+
+
+def without_password(url: URL) -> URL:
+    """The URL as anyone may see it; `URL.set` would pass over a None."""
+    return url._replace(password=None)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database went away or denies its role what was asked: not for us to mend."""
+    denied = isinstance(getattr(error, "orig", None), psycopg2.errors.InsufficientPrivilege)
+    return denied or isinstance(error, LOST)
 
 
 def explain(error: BaseException) -> str:

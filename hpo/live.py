@@ -23,16 +23,21 @@ LINE_SECONDS = 10.0
 class View:
     """Shows what `progress` returns (as `hpo.report.Report.progress`), asked for at most once a second."""
 
-    def __init__(self, progress: Callable[[], Row], console: Console | None = None) -> None:
-        self.progress = progress
+    def __init__(
+        self,
+        progress: Callable[[], Row],
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.progress, self.clock = progress, clock
         self.console = console or tables.console(stderr=True)
         self._live = (
             Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
         )
-        self._began = time.monotonic()
+        self._began = clock()
         self._asked = self._printed = float("-inf")
         self._first_finished: int | None = None
-        self._line = ""
+        self._noted: str | None = None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -45,9 +50,9 @@ class View:
 
     def __call__(self) -> None:
         """Show how things stand, if the last look is old enough."""
-        if time.monotonic() - self._asked < REFRESH_SECONDS:
+        if self.clock() - self._asked < REFRESH_SECONDS:
             return
-        self._asked = time.monotonic()
+        self._asked = self.clock()
         try:
             state = self.progress()
         except LOST:
@@ -56,7 +61,7 @@ class View:
         if self._live:
             self._live.update(self.panel(state), refresh=True)
         else:
-            self._note(f"{self._clock(state)}  {counts(state)}{_best(state)}")
+            self._note(f"{counts(state)}{_best(state)}", f"{self._clock(state)}  ")
 
     def say(self, line: str) -> None:
         """A line that stays, above the view."""
@@ -79,15 +84,14 @@ class View:
             Text(_best(state).removeprefix("; ") or "no trial is complete yet", style="green"),
         )
 
-    def _note(self, line: str) -> None:
+    def _note(self, news: str, when: str = "") -> None:
         """A plain line when something changed, but not too often."""
-        changed = line.partition("  ")[2] != self._line.partition("  ")[2]
-        if changed and time.monotonic() - self._printed >= LINE_SECONDS:
-            self._printed, self._line = time.monotonic(), line
-            self.console.print(line, markup=False)
+        if news != self._noted and self.clock() - self._printed >= LINE_SECONDS:
+            self._printed, self._noted = self.clock(), news
+            self.console.print(f"{when}{news}", markup=False)
 
     def _clock(self, state: Row) -> str:
-        elapsed = time.monotonic() - self._began
+        elapsed = self.clock() - self._began
         done = finished(state)
         self._first_finished = done if self._first_finished is None else self._first_finished
         here = done - self._first_finished

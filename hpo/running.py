@@ -74,12 +74,14 @@ class RunningTrial:
         self.store, self.claim, self.spec, self.trial, self.params = store, claim, spec, trial, params
         self._last_step, self._reported_step = claim.last_step, claim.reported_step
         self._unsure = False
+        self._result: Result | None = None
 
     def report(self, evaluation: Evaluation) -> bool:
         """Record an evaluation and return the pruner's verdict; one that is recorded already is passed over.
 
         Raises Superseded.
         """
+        self._result = evaluation.result
         if evaluation.step <= self._last_step:
             return False
         if self._unsure:  # the last call was cut off: perhaps Optuna has heard of the step, and we have not
@@ -96,9 +98,7 @@ class RunningTrial:
         self._unsure = False
         return prune
 
-    def finish(
-        self, outcome: Outcome, result: Result | None = None, error: str | None = None, place: str | None = None
-    ) -> None:
+    def finish(self, outcome: Outcome, error: str | None = None, place: str | None = None) -> None:
         """Tell Optuna and close the attempt; raises Superseded.
 
         The attempt's row stays locked from the check to the end, so that nobody adopts the trial in between.
@@ -110,7 +110,7 @@ class RunningTrial:
                 outcome, error = "fail", f"no evaluation recorded a finite {self.spec.metric}"
             state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}[outcome]
             self.trial.study.tell(self.trial, value, state=state, skip_if_finished=True)
-            self._keep(connection, result)
+            self._keep(connection)
             attempts.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
             if outcome == "fail":
                 _stop_if_hopeless(connection, self.claim.study_id, error)
@@ -150,7 +150,8 @@ class RunningTrial:
         )
         return found
 
-    def _keep(self, connection: Connection, result: Result | None) -> None:
+    def _keep(self, connection: Connection) -> None:
+        result = self._result
         settings = settings_for(self.spec, self.params).model_dump(mode="json")
         connection.execute(
             _KEEP,

@@ -103,6 +103,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
     return _checked(tree, str(path), path.absolute().parent)
 
 
+def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
+    """The spec with `address=value` overrides; raises SpecError."""
+    kept = spec.to_dict()
+    folder = kept.pop("folder")
+    tree = override(kept, overrides, list(checks.Head.model_fields))
+    return _checked(tree, f"study {spec.study}", Path(folder) if folder else None)
+
+
 def _checked(tree: dict[str, Any], source: str, folder: Path | None) -> StudySpec:
     try:
         head, objective, search, sampler, pruner, enqueue = checks.parse(tree)
@@ -184,28 +192,43 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
         yield "model.name", str(root / settings.model.name)
 
 
-def check_data(spec: StudySpec, data_root: Path | None = None, source: str | None = None) -> str | None:
-    """Reads the rows as a trial would and returns their fingerprint, None where the objective has no rows.
+def check_inputs(spec: StudySpec, data_root: Path | None = None, source: str | None = None) -> str | None:
+    """Reads the rows and finds the model as a trial would; the rows' fingerprint, None where there are none.
 
-    Raises SpecError where they are not what the study says; `source` leads it: the study file where there is one.
+    Raises SpecError where these are not what the study says; `source` leads it: the study file where there is one.
     """
     source = source or f"study {spec.study}"
     settings = settings_for(spec, {}, data_root)
     if not isinstance(settings, Transfer):
         return None
-    from objectives import data
-    from objectives.errors import DataError
+    from objectives import data, sources
+    from objectives.errors import ObjectiveError
 
     try:
         labels = data.classes(data.load(settings.data, spec.seed), settings.data.label)
         fingerprint = data.fingerprint(settings.data)
-    except DataError as error:
+        sources.find(settings.model)
+    except ObjectiveError as error:
         raise SpecError(f"{source}: objective.{error}") from error
     wanted = class_of(spec.metric)
     if wanted is not None and wanted not in labels:
         message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"
         raise SpecError(f"{source}: metric: {message}")
     return fingerprint
+
+
+def subject(spec: StudySpec) -> str:
+    """What is tuned, as a person reads it; raises ModelError where a packaged model is not installed."""
+    if not isinstance(spec.objective, Transfer):
+        return "a simulated objective: nothing is trained"
+    from objectives import sources
+
+    names = [spec.objective.model.name]
+    searched = spec.search.get("model.name")
+    if searched is not None:
+        names = [str(name) for name in space.values(searched)]
+    models = ", ".join(sources.find(spec.objective.model.model_copy(update={"name": name})).full_name for name in names)
+    return f"{spec.objective.task.kind} with {models}"
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

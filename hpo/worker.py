@@ -124,7 +124,7 @@ class Work:
             if self.claim.pruned:
                 raise Pruned
             settings = settings_for(self.spec, trial.params, data_root)
-            result = objective.run(settings, lambda evaluation: self._report(trial, evaluation))
+            objective.run(settings, lambda evaluation: self._report(trial, evaluation))
         except Pruned as pruned:
             why = str(pruned)
             log.info("pruned %s", why)
@@ -136,7 +136,7 @@ class Work:
             said, place = _said(error), _place(error)
             self.patiently(lambda: trial.finish("fail", error=said, place=place))
         else:
-            self.patiently(lambda: trial.finish("complete", result))
+            self.patiently(lambda: trial.finish("complete"))
             log.info("complete")
 
     def _report(self, trial: RunningTrial, evaluation: Evaluation) -> None:

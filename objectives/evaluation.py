@@ -11,27 +11,8 @@ Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One look at a model in training.
-
-    `step` counts evaluations from 1; `epoch` is the passes over the training rows so far. `metrics` holds plain
-    floats, `val_loss` and `train_loss` among them (mean per row, in nats); values may be NaN. `details` holds what is
-    no single number, ready for JSON, such as a confusion matrix.
-    """
-
-    step: int
-    epoch: float
-    metrics: Mapping[str, float]
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-Report = Callable[[Evaluation], None]
-"""Called at each evaluation, in order. It may raise: that is all that pruning, pausing and cancelling are."""
-
-
-@dataclass(frozen=True)
 class Result:
-    """What is known of a trial beside its evaluations.
+    """What is known of a trial so far, beside its evaluations.
 
     `seconds` is wall time by phase (load, data, train, evaluate, report); `facts` is ready for JSON: device,
     threads, precision, versions, the model's full name.
@@ -41,6 +22,26 @@ class Result:
     trainable_parameters: int
     seconds: Mapping[str, float]
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at a model in training.
+
+    `step` counts evaluations from 1; `epoch` is the passes over the training rows so far. `metrics` holds plain
+    floats, `val_loss` and `train_loss` among them (mean per row, in nats); values may be NaN. `details` holds what is
+    no single number, ready for JSON, such as a confusion matrix; `result` is the trial's as it stands.
+    """
+
+    step: int
+    epoch: float
+    metrics: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    result: Result | None = None
+
+
+Report = Callable[[Evaluation], None]
+"""Called at each evaluation, in order. It may raise: that is all that pruning, pausing and cancelling are."""
 
 
 _LOWER_IS_BETTER = ("val_loss", "train_loss")

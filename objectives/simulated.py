@@ -21,6 +21,7 @@ import os
 import platform
 import signal
 import time
+from dataclasses import replace
 from statistics import NormalDist
 
 from objectives.evaluation import Evaluation, Report, Result
@@ -53,9 +54,9 @@ def run(settings: Simulated, report: Report) -> Result:
         if step == curve.exit_at:
             os.kill(os.getpid(), signal.SIGKILL)
         before = time.perf_counter()
-        report(_evaluation(curve, step))
+        report(replace(_evaluation(curve, step), result=_result(curve, step, reporting)))
         reporting += time.perf_counter() - before
-    return _result(curve, reporting)
+    return _result(curve, curve.evaluations, reporting)
 
 
 def loss(curve: Curve, epoch: int) -> float:
@@ -94,8 +95,9 @@ def _draw(curve: Curve, what: object) -> float:
     return (int.from_bytes(digest[:6], "big") + 0.5) / 2**48
 
 
-def _result(curve: Curve, reporting: float) -> Result:
-    phases = {"load": 0.0, "data": 0.0, "train": curve.seconds, "evaluate": 0.0, "report": reporting}
+def _result(curve: Curve, steps: int, reporting: float) -> Result:
+    seconds = curve.seconds * steps / curve.evaluations
+    phases = {"load": 0.0, "data": 0.0, "train": seconds, "evaluate": 0.0, "report": reporting}
     versions = {"python": platform.python_version()}
     facts = {"model": "simulated", "device": "cpu", "threads": 1, "precision": "fp32", "versions": versions}
-    return Result(curve.evaluations, 100 + 1000 * (6 - curve.frozen_layers), phases, facts)
+    return Result(steps, 100 + 1000 * (6 - curve.frozen_layers), phases, facts)

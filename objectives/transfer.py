@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, losses, models, trainer
+from objectives import data, devices, layers, losses, models, sources, trainer
 from objectives.batches import Example
 from objectives.evaluation import Report, Result
 from objectives.plan import plan
 from objectives.settings import Data, Transfer
+from objectives.sources import Source
 from objectives.stopwatch import Stopwatch
 from objectives.tasks import TASKS
 
@@ -22,7 +23,7 @@ def prepare(settings: Transfer) -> str:
 
     Raises ObjectiveError.
     """
-    source = models.find(settings.model)
+    source = sources.find(settings.model)
     rows = _rows(settings, source)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
@@ -34,7 +35,7 @@ def run(settings: Transfer, report: Report, *, device: str, threads: int | None)
     watch, training = Stopwatch(), settings.training
     machine = devices.machine(device, training.precision, threads)
     with watch("data"):
-        source = models.find(settings.model)
+        source = sources.find(settings.model)
         rows = _rows(settings, source)
         lesson = _lesson(settings, rows, machine.device)
         schedule = plan(training, len(rows.train))
@@ -43,20 +44,22 @@ def run(settings: Transfer, report: Report, *, device: str, threads: int | None)
         model = models.load(settings.model, source, head, rows.classes, training.seed or 0)
         layers.freeze(model, settings.model.frozen_layers)
         state = trainer.start(model, training, schedule, machine)
-    for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch):
-        with watch("report"):
-            report(evaluation)
-    learning = layers.trainable_parameters(model)
     facts = {
         **machine.facts(),
         "model": source.full_name,
         "parameters": layers.total_parameters(model),
-        "trainable_parameters": learning,
         "rows": {"train": len(rows.train), "valid": len(rows.valid)},
         "classes": list(rows.classes),
         "evaluations_per_epoch": schedule.evaluations_per_epoch,
     }
-    return Result(state.progress.evaluations, learning, dict(watch.seconds), facts)
+
+    def result() -> Result:
+        return Result(state.progress.evaluations, layers.trainable_parameters(model), dict(watch.seconds), facts)
+
+    for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch):
+        with watch("report"):
+            report(replace(evaluation, result=result()))
+    return result()
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,13 @@ def _lesson(settings: Transfer, rows: _Rows, device: torch.device) -> trainer.Le
     )
 
 
-def _rows(settings: Transfer, source: models.Source) -> _Rows:
+def _rows(settings: Transfer, source: Source) -> _Rows:
     fingerprint = data.fingerprint(settings.data)
     return _encoded(settings.task.kind, settings.data, settings.training.seed or 0, source, fingerprint)
 
 
 @lru_cache(maxsize=2)
-def _encoded(kind: str, wanted: Data, seed: int, source: models.Source, _fingerprint: str) -> _Rows:
+def _encoded(kind: str, wanted: Data, seed: int, source: Source, _fingerprint: str) -> _Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
     task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
     splits = data.load(wanted, seed, columns=task.columns(wanted))

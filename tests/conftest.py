@@ -34,12 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
         # The server's account must reach it, also when root runs the tests: no folder above may be closed.
         home = tempfile.mkdtemp(prefix="hpo-tests-")
         os.chmod(home, 0o711)  # noqa: S103 - its name is random, and the server's folder in it is closed
-        os.environ["HPO_TEST_HOME"] = home
+        os.environ["TESTS_OF_HPO_HOME"] = home
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        home = Path(os.environ.pop("HPO_TEST_HOME"))
+        home = Path(os.environ.pop("TESTS_OF_HPO_HOME"))
         postgres.stop(home, force=True)
         shutil.rmtree(home, ignore_errors=True)
 
@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
     """The embedded server, private to this run, shared by all workers of xdist; the template is made once."""
-    with postgres.lease(Path(os.environ["HPO_TEST_HOME"])) as found:
+    with postgres.lease(Path(os.environ["TESTS_OF_HPO_HOME"])) as found:
         with _admin(found) as cursor:
             cursor.execute("SELECT pg_advisory_lock(1)")
             cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", (TEMPLATE,))

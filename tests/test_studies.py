@@ -28,7 +28,7 @@ def grams(text: str, size: int = 5) -> set[tuple[str, ...]]:
 def test_a_shipped_study_is_clean(name: str) -> None:
     spec = studies.load(studies.find(name))
     assert spec.study == name
-    assert studies.check_data(spec)
+    assert studies.check_inputs(spec)
 
 
 @pytest.mark.parametrize(

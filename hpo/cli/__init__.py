@@ -12,7 +12,7 @@ import hpo
 
 # name: (module, the first sentence of its help): `hpo --help` imports none of the modules
 COMMANDS = {
-    "launch": ("run", "Create or continue a study and work on it with local processes."),
+    "launch": ("launch", "Create or continue a study and work on it with local processes."),
     "worker": ("run", "Work on a study in this process, from anywhere: it needs the database and the data alone."),
     "check": ("run", "Check a study file completely and print the resolved study."),
     "enqueue": ("run", "Queue a point of your own, on top of the budget."),
@@ -117,6 +117,6 @@ def _database_line(error: Exception) -> str | None:
     """What a lost or refused database says; None for anything else, which is a bug of ours."""
     if "sqlalchemy" not in sys.modules and "psycopg2" not in sys.modules:
         return None
-    from hpo.database import LOST, explain
+    from hpo.database import explain, is_refusal
 
-    return f"the database: {explain(error)}" if isinstance(error, LOST) else None
+    return f"the database: {explain(error)}" if is_refusal(error) else None

@@ -11,7 +11,7 @@ import click
 from hpo import postgres, tables
 from hpo.cli import options
 from hpo.config import Config
-from hpo.database import connect, parse_url
+from hpo.database import connect, parse_url, without_password
 from hpo.errors import DatabaseError
 
 
@@ -44,8 +44,11 @@ def url(config: Config, psql: bool) -> None:
     Example: psql "$(hpo db url --psql)" -c "SELECT * FROM hpo.best_params"
     """
     if config.database_url:
-        found = parse_url(config.database_url).render_as_string(hide_password=False)
-        click.echo(found.replace("postgresql+psycopg2:", "postgresql:", 1) if psql else found)
+        found = parse_url(config.database_url)
+        if found.password:
+            click.echo("the password is left out: give it as PGPASSWORD or in a passfile", err=True)
+        found = without_password(found).set(drivername="postgresql" if psql else found.drivername)
+        click.echo(found.render_as_string())
         return
     server = _kept(config)
     click.echo(server.psql_url() if psql else server.url())
@@ -113,7 +116,7 @@ def psql(context: click.Context, arguments: tuple[str, ...]) -> None:
                 "there is no psql here: install a PostgreSQL client, or use another one with hpo db url"
             )
         password = {"PGPASSWORD": str(place.password)} if place.password else {}
-        where = place.set(password=None).render_as_string(hide_password=False)
+        where = without_password(place).render_as_string()
         done = subprocess.run([program, where, *arguments], env={**os.environ, **password}, check=False)
     context.exit(done.returncode)
 

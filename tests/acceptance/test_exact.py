@@ -119,7 +119,7 @@ def test_a_grid_of_24_with_4_workers_runs_each_point_once_and_never_again(
     check_exact(found, 24)
     assert len(set(points(found))) == 24
     again = hpo("launch", "-s", file, "-w", "4")
-    assert "exact is complete: 24 trials. Extend it: hpo launch -s exact --set trials=32" in again.stderr
+    assert "exact is complete: 24 trials. Its grid has no more points" in again.stderr
     assert len(trials(hpo)) == 24
 
 
@@ -128,6 +128,10 @@ def test_50_random_trials_with_8_workers(hpo: Hpo, written: Callable[..., str]) 
     found = trials(hpo)
     check_exact(found, 50)
     assert len(set(points(found))) == 50
+    again = hpo("launch", "-s", "exact", "-w", "8")  # by name: the database knows it
+    assert "exact is complete: 50 trials. Extend it: hpo launch -s exact --set trials=58" in again.stderr
+    hpo("launch", "-s", "exact", "--set", "trials=52", "-w", "2")
+    check_exact(trials(hpo), 52)
 
 
 def test_two_launches_of_a_new_study_on_an_empty_database(
@@ -255,7 +259,7 @@ def test_two_ctrl_c_end_at_once(hpo: Hpo, started: Any, written: Callable[..., s
 
 def test_postgresql_stopped_at_once_in_the_middle_of_claims(tmp_path: Path, written: Callable[..., str]) -> None:
     """The embedded server, killed as hard as PostgreSQL can be, comes back by itself, and the grid is exact."""
-    home = Path(os.environ["HPO_TEST_HOME"]) / "crash"
+    home = Path(os.environ["TESTS_OF_HPO_HOME"]) / "crash"
     config = Config(home=home, beat=0.2, grace=1.5, patience=60)
 
     def hpo(*arguments: str, **_: Any) -> subprocess.CompletedProcess[str]:

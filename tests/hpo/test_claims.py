@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from hpo import claims
 from hpo.attempts import Claim, Worker
 from hpo.claims import Nothing
 from hpo.errors import StudyError
@@ -304,3 +306,13 @@ def test_a_changed_pruner_and_budget_are_no_other_study(store: Store) -> None:
     store.create(spec())
     store.create(replace(spec(pruner={"kind": "none"}), trials=9))
     assert store.plan("claims").spec.trials == 9
+
+
+def test_a_worker_frozen_within_a_transaction_loses_its_locks(store: Store) -> None:
+    plan = store.create(spec())
+    frozen = Store(replace(store.database, grace=0.3))
+    with pytest.raises(OperationalError), frozen.engine.begin() as connection:
+        claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
+        assert claimed(store).number == 0  # waits until the server has dropped the frozen one
+        connection.execute(text("SELECT 1"))
+    frozen.close()

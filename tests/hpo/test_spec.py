@@ -298,7 +298,7 @@ def test_find() -> None:
 def test_a_shipped_study_is_right_with_its_rows(name: str) -> None:
     found = spec.load(spec.find(name))
     assert found.study == name
-    spec.check_data(found)
+    spec.check_inputs(found)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_words_read_as_people_mean_them(text: str, value: object) -> None:
 
 def test_reading_a_study_imports_neither_optuna_nor_torch() -> None:
     code = (
-        "import sys; from hpo import spec; spec.check_data(s := spec.load(spec.find('bert-news'))); spec.render(s);"
+        "import sys; from hpo import spec; spec.check_inputs(s := spec.load(spec.find('bert-news'))); spec.render(s);"
         "print(*{'optuna', 'torch', 'transformers', 'datasets', 'scipy', 'pandas'} & set(sys.modules))"
     )
     root = Path(spec.__file__).parent.parent

