@@ -21,13 +21,14 @@ PYTEST := $(RUN) pytest --numprocesses 2 --dist loadfile
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help launch test acceptance lint wheel clean distclean FORCE
+.PHONY: help launch test acceptance lint bench wheel clean distclean FORCE
 
 help:
 	@echo 'make launch      fine-tune and search: hpo launch --study $(STUDY) --workers $(WORKERS)'
 	@echo 'make test        the quick tests'
 	@echo 'make acceptance  the tests with real processes and training'
 	@echo 'make lint        ruff, mypy and the import contracts'
+	@echo 'make bench       start-up and orchestration, measured beside plain Optuna'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
 
@@ -45,6 +46,10 @@ lint: $(DEV)
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
+
+bench: $(DEV)
+	$(RUN) bench.startup
+	$(RUN) bench.orchestration
 
 wheel: $(DEV)
 	$(RUN) build --no-isolation

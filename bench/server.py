@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import psycopg2
 
 from hpo import postgres
 from hpo.config import Config
+from hpo.pgfiles import is_free
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,15 @@ def private() -> Iterator[Private]:
             yield Private(home, server)
     finally:
         postgres.stop(home, force=True)
+        _outwait_watchdog(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _outwait_watchdog(home: Path, seconds: float = 30.0) -> None:
+    """The watchdog looks once more after the last lease and takes a lock: it must not write into what is removed."""
+    until, lock = time.monotonic() + seconds, home / "postgres" / f"watchdog-{socket.gethostname()}"
+    while not is_free(lock) and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def environment(config: Config) -> dict[str, str]:

@@ -33,7 +33,15 @@ class Study:
     def __init__(self, store: Store, name: str) -> None:
         self.store = store
         self.storage = optuna.storages.get_storage(store.optuna_storage())
-        self.optuna = optuna.load_study(study_name=name, storage=self.storage, sampler=optuna.samplers.RandomSampler())
+        self.optuna = self._load(name)
+
+    def reload(self) -> None:
+        """Forget what Optuna keeps from a trial that it was never told the end of."""
+        self.optuna = self._load(self.optuna.study_name)
+
+    def _load(self, name: str) -> optuna.Study:
+        sampler = optuna.samplers.RandomSampler()  # each trial brings its own
+        return optuna.load_study(study_name=name, storage=self.storage, sampler=sampler)
 
     def begin(self, claim: Claim, spec: StudySpec) -> RunningTrial:
         """The claimed trial with all its parameters: stored ones come back unchanged, missing ones are drawn.

@@ -64,8 +64,13 @@ def duration(seconds: float) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout; times in ISO 8601."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    """One JSON document on stdout."""
+    sys.stdout.write(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """One JSON document; times in ISO 8601."""
+    return json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n"
 
 
 def as_csv(rows: Sequence[Row]) -> str:

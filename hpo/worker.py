@@ -113,6 +113,7 @@ class Work:
                 self._run(trial, data_root)
             except Superseded:
                 log.warning("taken over by another worker; dropped")
+                self.trials.reload()
             except (Released, KeyboardInterrupt) as stopped:
                 self.trials.store.release(self.claim)
                 log.info("released")

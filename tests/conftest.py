@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
-from support import environment
+from support import environment, wait_until
 
 from hpo import postgres, schema
 from hpo.config import Config
@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(SCRUBBED)]:
         del os.environ[name]
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "1"  # the same bits on every machine, and no fight for the cores
     if not hasattr(config, "workerinput"):
         # The server's account must reach it, also when root runs the tests: no folder above may be closed.
         home = tempfile.mkdtemp(prefix="hpo-tests-")
@@ -41,7 +42,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         home = Path(os.environ.pop("TESTS_OF_HPO_HOME"))
         postgres.stop(home, force=True)
-        shutil.rmtree(home, ignore_errors=True)
+        wait_until(lambda: shutil.rmtree(home, ignore_errors=True) or not home.exists())  # its watchdog leaves, too
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,7 @@ def _run(arguments: list[str] | None) -> int:
 
     try:
         code: Any = group.main(arguments, prog_name="hpo", standalone_mode=False)
+        sys.stdout.flush()  # a pipe that is closed by now is noticed here, not when Python ends
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 study = click.option(
@@ -29,4 +27,4 @@ def name_of(study: str) -> str:
         return study
     from hpo import spec
 
-    return spec.load(Path(study)).study
+    return spec.load(spec.find(study)).study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from hpo.errors import HpoError, StudyError
 Row = dict[str, Any]
 
 _CURVE = ("val_loss", "train_loss", "accuracy", "f1_macro", "learning_rate", "seconds", "examples_per_second")
+_ENTRY = re.compile(r"\d{4}-\d\d-\d\dT\S+ trial=(?P<trial>\S+) ")  # how a worker begins a line of its log
 _COUNTS = ("state", "trials", "complete", "pruned", "failed", "running", "waiting", "remaining")
 
 
@@ -139,18 +141,18 @@ def export(config: Config, study: str, out: Path | None) -> None:
 
     Example: hpo export -s bert-news --out trials.json
     """
-    import json
-
     if out is not None and out.suffix not in (".csv", ".json"):
         raise HpoError(f"--out {out}: a file ending in .csv or .json is right")
     with report.read(config) as rows:
         found = rows.trials(options.name_of(study))
-    if out is not None and out.suffix == ".json":
-        out.write_text(json.dumps(found, default=str, ensure_ascii=False, indent=2) + "\n", "utf-8")
-    elif out is not None:
-        out.write_text(tables.as_csv(found), "utf-8")
-    else:
-        click.echo(tables.as_csv(found), nl=False)
+    written = tables.as_json(found) if out is not None and out.suffix == ".json" else tables.as_csv(found)
+    if out is None:
+        click.echo(written, nl=False)
+        return
+    try:
+        out.write_text(written, "utf-8")
+    except OSError as error:
+        raise HpoError(f"--out {out}: {error.strerror}") from None
 
 
 @click.command()
@@ -213,7 +215,7 @@ def _new_lines(folder: Path, positions: dict[Path, int], trial: int | None) -> I
 def _entries(text: str) -> Iterator[str]:
     entry: deque[str] = deque()
     for line in text.splitlines():
-        if " trial=" in line[:48] and entry:
+        if _ENTRY.match(line) and entry:
             yield "\n".join(entry)
             entry.clear()
         entry.append(line)
@@ -222,7 +224,8 @@ def _entries(text: str) -> Iterator[str]:
 
 
 def _is_of(entry: str, trial: int | None) -> bool:
-    return trial is None or f" trial={trial} " in entry[:64]
+    found = _ENTRY.match(entry)
+    return trial is None or (found is not None and found["trial"] == str(trial))
 
 
 def _without(row: Row, *names: str) -> Row:

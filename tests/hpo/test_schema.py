@@ -234,7 +234,7 @@ def test_an_older_schema_waits_for_its_upgrade(store: Store, config: Config, tmp
     )
     assert newer("db", "upgrade").stderr == "the schema is at version 0002\n"
     assert newer(*enqueue).returncode == 0
-    with pytest.raises(DatabaseError, match="is at version 0002.*; upgrade this installation of hpo"):
+    with pytest.raises(DatabaseError, match=r"is at version 0002.*; upgrade this installation of hpo"):
         schema.ensure(store.database)
 
 

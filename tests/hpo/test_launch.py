@@ -1,0 +1,214 @@
+"""`hpo launch` where something is wrong or different: workers that cannot start, a detached launch, other names."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import wait_until
+
+from hpo.config import Config
+
+Hpo = Callable[..., subprocess.CompletedProcess[str]]
+TEXT = """
+study: toy
+objective: {{simulated: {simulated}}}
+search: {{simulated.dropout: {{low: 0.0, high: 0.5}}}}
+sampler: random
+pruner: none
+trials: {trials}
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., str]:
+    def write(trials: int = 2, **simulated: Any) -> str:
+        path = tmp_path / "toy.yaml"
+        path.write_text(TEXT.format(trials=trials, simulated=json.dumps({"evaluations": 2, **simulated})))
+        return str(path)
+
+    return write
+
+
+def trials(hpo: Hpo, study: str = "toy") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(hpo("trials", "-s", study, "--json").stdout)
+    return found
+
+
+def status(hpo: Hpo, study: str = "toy") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(hpo("status", "-s", study, "--json").stdout)
+    return found
+
+
+def test_a_launch_answers_on_stdout_and_tells_on_stderr(hpo: Hpo, written: Callable[..., str]) -> None:
+    done = hpo("launch", "-s", written())
+    assert done.stdout.lstrip().startswith("best val_loss ")
+    assert done.stderr.startswith("toy: 2 trials, random + none, minimize val_loss\n")
+    assert "toy: 2 complete, 0 pruned, 0 failed" in done.stderr
+    assert "hpo trials -s toy" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.acceptance
+def test_workers_that_cannot_work_end_the_launch_with_their_line(hpo: Hpo, tmp_path: Path) -> None:
+    """The rows are checked by the launcher, the model by the workers alone."""
+    with (tmp_path / "rows.csv").open("w") as file:
+        rows = csv.writer(file)
+        rows.writerow(("text", "label"))
+        rows.writerows((f"word {number}", number % 2) for number in range(40))
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "study: lost\nobjective: {task: text-classification, model: ./nowhere, data: rows.csv}\n"
+        "search: {training.batch_size: [8, 16]}\ntrials: 2\n"
+    )
+    done = hpo("launch", "-s", str(study), "-w", "2", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    errors = [line for line in done.stderr.splitlines() if "rror" in line]
+    assert len(errors) == 1, done.stderr
+    assert re.match(rf"Error: .*{tmp_path}/nowhere", errors[0])
+    assert done.stderr.splitlines()[-1] == errors[0]
+    assert trials(hpo, "lost") == []
+
+
+def test_workers_that_crash_at_once_stop_the_launch(hpo: Hpo, written: Callable[..., str], tmp_path: Path) -> None:
+    """Python runs a sitecustomize before anything else: here, one that kills workers and nobody else."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "import os, sys\nif 'hpo.worker' in sys.orig_argv:\n    os.kill(os.getpid(), 11)\n"
+    )
+    done = hpo("launch", "-s", written(), check=False, PYTHONPATH=str(broken))
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert lines.count("worker 1 ended with signal SIGSEGV; it is replaced") >= 2
+    assert re.fullmatch(
+        r"Error: 3 workers in a row did not start \(signal SIGSEGV\); see \S+/logs/toy/\S+\.log", lines[-1]
+    )
+    assert "Traceback" not in done.stderr
+    assert trials(hpo) == []
+
+
+@pytest.mark.acceptance
+def test_a_trial_that_kills_its_workers_does_not_stop_the_study(hpo: Hpo, written: Callable[..., str]) -> None:
+    done = hpo("launch", "-s", written(trials=1, exit_at=1), check=False)
+    assert done.stderr.count("worker 1 ended with signal SIGKILL; it is replaced") == 3
+    (trial,) = trials(hpo)
+    assert (trial["state"], trial["attempts"]) == ("FAIL", 3)
+    assert trial["error"] == "its worker died 3 times in a row without a new evaluation; see hpo logs"
+    history = json.loads(hpo("show", "-s", "toy", "0", "--json").stdout)["history"]
+    assert [row["outcome"] for row in history] == ["died", "died", "fail"]
+
+
+def test_a_study_whose_first_trials_fail_alike_ends_with_the_error(hpo: Hpo, written: Callable[..., str]) -> None:
+    done = hpo("launch", "-s", written(trials=8, fail_at=1), check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        "Error: the first trials all failed with: RuntimeError: simulated failure at evaluation 1; "
+        "mend it and launch again"
+    )
+    assert status(hpo)["state"] == "failed"
+
+
+@pytest.fixture
+def ending() -> Iterator[list[int]]:
+    """Processes in sessions of their own, by pid; what still runs ends with the test."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.acceptance
+def test_a_detached_launch_runs_on(hpo: Hpo, config: Config, written: Callable[..., str], ending: list[int]) -> None:
+    done = hpo("launch", "-s", written(trials=1, evaluations=1000, seconds=100), "--detach")
+    said = re.search(r"runs in the background as process (\d+): hpo status -s toy, hpo logs -s toy -f\n", done.stderr)
+    assert said, done.stderr
+    ending.append(pid := int(said[1]))
+    assert done.stderr.endswith(f"stop it: kill {pid}\n")
+    assert done.stdout == ""
+    wait_until(lambda: status(hpo)["state"] == "running")
+    assert os.getsid(pid) == pid
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: status(hpo)["state"] == "open")
+    assert [trial["activity"] for trial in trials(hpo)] == ["paused"]
+    log = (config.logs / "toy" / "launch.log").read_text()
+    assert "stopping: trials end at their next evaluation" in log
+    assert "Traceback" not in log
+
+
+def test_a_detached_launch_that_ends_at_once_says_where_to_look(
+    hpo: Hpo, config: Config, written: Callable[..., str]
+) -> None:
+    done = hpo("launch", "-s", written(), "--detach", "--devices", "0", check=False, CUDA_VISIBLE_DEVICES="")
+    line = "Error: --devices 0: CUDA_VISIBLE_DEVICES is empty here, which hides every device\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+def test_another_name_and_more_trials(hpo: Hpo, written: Callable[..., str]) -> None:
+    """The same file under another name is another study; more trials extend one, fewer change nothing that is there."""
+    file = written()
+    hpo("launch", "-s", file)
+    hpo("launch", "-s", file, "--as", "toy-2", "--set", "trials=1")
+    assert [row["study"] for row in json.loads(hpo("studies", "--json").stdout)] == ["toy", "toy-2"]
+    assert (len(trials(hpo)), len(trials(hpo, "toy-2"))) == (2, 1)
+    first = trials(hpo)
+    done = hpo("launch", "-s", file, "--set", "trials=3")
+    assert "toy: 3 complete" in done.stderr
+    assert trials(hpo)[:2] == first
+    assert len(trials(hpo)) == 3
+    again = hpo("launch", "-s", file, "--set", "trials=1")
+    assert "toy is complete" in again.stderr
+    assert len(trials(hpo)) == 3
+
+
+def test_a_study_goes_on_by_its_name_alone(hpo: Hpo, written: Callable[..., str]) -> None:
+    hpo("launch", "-s", written())
+    hpo("enqueue", "-s", "toy", "--set", "simulated.dropout=0.25")
+    hpo("launch", "-s", "toy")
+    assert trials(hpo)[2]["params"] == {"simulated.dropout": 0.25}
+    assert [trial["state"] for trial in trials(hpo)] == ["COMPLETE"] * 3
+
+
+def test_a_changed_search_is_refused_with_both_ways_out(hpo: Hpo, written: Callable[..., str]) -> None:
+    hpo("launch", "-s", written())
+    done = hpo("launch", "-s", written(evaluations=5), check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "objective.simulated.evaluations: 2 -> 5" in done.stderr
+    assert "start a new one with --as toy-2, or remove the old one: hpo delete --study toy" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-s", "toy"], "'toy' is no study file and no shipped study"),
+        (["-s", "bert-new"], "did you mean bert-news?"),
+        (["-s", "toy.yaml", "--set", "simulated.dropuot=1"], "did you mean"),
+        (["-s", "toy.yaml", "--set", "trials"], "trials"),
+        (["-s", "toy.yaml", "--as", "a b"], "study: 'a b' has ' ' in it; letters, digits and . _ - are right"),
+    ],
+)
+def test_what_cannot_be_launched_is_one_line(
+    run: Callable[..., Any],
+    written: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written()
+    found = run("launch", *arguments)
+    assert (found.code, found.out, found.err.count("\n")) == (1, "", 1)
+    assert found.err.startswith("Error: ")
+    assert line in found.err

@@ -1,0 +1,249 @@
+"""`python -m hpo.worker` as a process of its own, on simulated studies: how it works, fails, stops and dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from support import environment, wait_until
+
+from hpo.config import Config
+from hpo.spec import StudySpec
+from hpo.store import Store
+
+# One trial with fixed settings: what it reports is known beforehand.
+TREE = {
+    "study": "one",
+    "objective": {"simulated": {"evaluations": 3}},
+    "search": {"simulated.dropout": [0.1]},
+    "sampler": "random",
+    "pruner": "none",
+    "trials": 1,
+}
+Start = Callable[..., subprocess.Popen[str]]
+Rows = Callable[[str], list[Any]]
+
+
+@pytest.fixture
+def config(url: str, tmp_path: Path) -> Config:
+    """A short grace: what a dead worker leaves is picked up soon."""
+    return Config(home=tmp_path / "home", database_url=url, beat=0.2, grace=1.5, patience=30)
+
+
+@pytest.fixture
+def rows(store: Store) -> Rows:
+    def rows(statement: str) -> list[Any]:
+        with store.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+
+    return rows
+
+
+@pytest.fixture
+def start(config: Config, tmp_path: Path) -> Iterator[Start]:
+    """Start a worker; its output goes to the file `NAME.log`. What still runs ends with the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, study: str = "one", name: str = "a", grace: float = 1.5, **environ: str) -> Any:
+        command = [sys.executable, "-m", "hpo.worker", "--study", study, "--name", name, *options]
+        values = environment(replace(config, grace=grace)) | environ
+        with (tmp_path / f"{name}.log").open("a") as log:
+            processes.append(subprocess.Popen(command, env=values, stdout=log, stderr=log))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Callable[[str], str]:
+    return lambda name="a": (tmp_path / f"{name}.log").read_text()
+
+
+def create(store: Store, trials: int = 1, **simulated: Any) -> None:
+    objective = {"simulated": {"evaluations": 3, **simulated}}
+    store.create(StudySpec.from_dict(TREE | {"objective": objective, "trials": trials}))
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    return process.wait(60)
+
+
+ATTEMPTS = "SELECT worker, attempt, outcome FROM hpo.attempts ORDER BY trial_id, attempt"
+STEPS = "SELECT count(*) FROM hpo.metrics"
+
+
+def test_an_unknown_study_is_one_line(store: Store, start: Start, said: Any) -> None:
+    assert ended(start(study="nowhere")) == 1
+    assert said() == ("Error: nowhere: no such study in the database; hpo studies lists them, hpo launch makes one\n")
+
+
+def test_a_database_that_is_not_there_is_one_line(start: Start, said: Any) -> None:
+    assert ended(start(HPO_DATABASE_URL="postgresql://one:s3cret@127.0.0.1:1/x")) == 1
+    assert re.fullmatch(r"Error: HPO_DATABASE_URL: cannot reach postgresql\S+one:\*\*\*@127.0.0.1:1/x: .*\n", said())
+
+
+def test_a_study_is_worked_off_and_logged_by_trial(store: Store, start: Start, rows: Rows, said: Any) -> None:
+    create(store, trials=2)
+    assert ended(start()) == 0
+    assert rows(ATTEMPTS) == [("a", 1, "complete"), ("a", 1, "complete")]
+    lines = said().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+[+-]\d\d:\d\d trial=[01-] \w+ ", line) for line in lines)
+    for number in (0, 1):
+        own = [line.partition(f" trial={number} ")[2] for line in lines if f" trial={number} " in line]
+        assert own[0] == "info attempt 1: {'simulated.dropout': 0.1}"
+        assert [line.split()[:3] for line in own[1:-1]] == [["info", "step", str(step)] for step in (1, 2, 3)]
+        assert own[-1] == "info complete"
+    assert ended(start(name="late")) == 0
+    assert rows("SELECT count(*) FROM trials") == [(2,)]
+
+
+def test_a_failure_is_kept_with_its_place(store: Store, start: Start, rows: Rows, said: Any) -> None:
+    create(store, trials=2, fail_at=2)
+    assert ended(start()) == 0
+    ((state, value, error, place, step),) = set(
+        rows(
+            "SELECT t.state, t.value, t.error, a.place, t.last_step FROM hpo.trials t JOIN hpo.attempts a USING (trial_id)"
+        )
+    )
+    assert (state, value, error, step) == ("FAIL", None, "RuntimeError: simulated failure at evaluation 2", 1)
+    assert re.fullmatch(r"RuntimeError at simulated.py:\d+", place)
+    assert "Traceback" in said()
+
+
+def test_three_equal_failures_stop_the_study(store: Store, start: Start, rows: Rows, said: Any) -> None:
+    create(store, trials=9, fail_at=1)
+    assert ended(start()) == 1
+    assert said().splitlines()[-1] == (
+        "Error: the first trials all failed with: RuntimeError: simulated failure at evaluation 1; "
+        "mend it and launch again"
+    )
+    assert rows("SELECT state, count(*) FROM hpo.trials GROUP BY state") == [("FAIL", 3)]
+
+
+def test_a_loss_that_is_no_number_prunes_with_the_reason(store: Store, start: Start, rows: Rows) -> None:
+    create(store, nan_at=2)
+    assert ended(start()) == 0
+    assert rows("SELECT state, error, last_step, best_step FROM hpo.trials") == [
+        ("PRUNED", "val_loss was nan at step 2", 2, 1)
+    ]
+    assert rows("SELECT step FROM trial_intermediate_values") == [(1,)]
+    assert rows("SELECT metrics ->> 'val_loss' FROM hpo.metrics WHERE step = 2") == [(None,)]
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("exit_at", "deaths"), [(1, 3), (2, 4)])
+def test_a_trial_that_kills_its_workers_fails_in_the_end(
+    store: Store, start: Start, rows: Rows, exit_at: int, deaths: int
+) -> None:
+    """Each death is noticed by the grace alone; only deaths without a new evaluation count."""
+    create(store, exit_at=exit_at)
+    for number in range(deaths):
+        assert ended(start(name=f"w{number}", grace=0.5)) == -signal.SIGKILL
+    assert ended(start(name="last", grace=0.5)) == 0
+    assert rows("SELECT count(*) FROM trials") == [(1,)]
+    assert rows(ATTEMPTS) == [
+        *((f"w{number}", number + 1, "died") for number in range(deaths - 1)),
+        (f"w{deaths - 1}", deaths, "fail"),
+    ]
+    said = "its worker died 3 times in a row without a new evaluation; see hpo logs"
+    assert rows("SELECT state, error FROM hpo.trials") == [("FAIL", said)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_told_to_stop_releases_its_trial(
+    store: Store, start: Start, rows: Rows, said: Any, number: int
+) -> None:
+    create(store, evaluations=200, seconds=20)
+    worker = start()
+    wait_until(lambda: rows(STEPS) > [(0,)])
+    worker.send_signal(number)
+    assert ended(worker) == 143
+    assert rows(ATTEMPTS) == [("a", 1, "released")]
+    assert rows("SELECT state, activity FROM hpo.trials") == [("RUNNING", "paused")]
+    assert said().splitlines()[-1].endswith("trial=0 info released")
+
+
+def test_a_worker_stops_when_its_parent_is_gone(store: Store, start: Start, rows: Rows) -> None:
+    create(store, evaluations=200, seconds=20)
+    worker = start("--parent", str(os.getpid()), name="kept")
+    wait_until(lambda: rows(STEPS) > [(3,)])
+    orphan = start("--parent", str(worker.pid), name="orphan")
+    assert ended(orphan) == 143
+    assert worker.poll() is None
+    worker.terminate()
+    assert ended(worker) == 143
+
+
+def test_a_worker_killed_and_replaced_loses_and_doubles_nothing(store: Store, start: Start, rows: Rows) -> None:
+    create(store, evaluations=8, seconds=1.6)
+    worker = start(name="killed")
+    wait_until(lambda: rows(STEPS) > [(1,)])
+    worker.kill()
+    before = rows("SELECT step, recorded FROM hpo.metrics ORDER BY step")
+    assert ended(start(name="heir")) == 0
+    assert rows(ATTEMPTS) == [("killed", 1, "died"), ("heir", 2, "complete")]
+    after = rows("SELECT step, recorded FROM hpo.metrics ORDER BY step")
+    assert [step for step, _ in after] == list(range(1, 9))
+    assert after[: len(before)] == before
+
+
+@pytest.mark.acceptance
+def test_a_worker_frozen_past_the_grace_lets_go(store: Store, start: Start, rows: Rows, said: Any) -> None:
+    """It wakes up superseded, drops the trial without a word to the database, and goes on with the next."""
+    create(store, trials=2, evaluations=10, seconds=2.5)
+    frozen = start(name="frozen")
+    wait_until(lambda: rows(STEPS) > [(1,)])
+    frozen.send_signal(signal.SIGSTOP)
+    heir = start(name="heir")
+    wait_until(lambda: rows("SELECT 1 FROM hpo.trials WHERE number = 0 AND worker = 'heir' AND state = 'COMPLETE'"))
+    frozen.send_signal(signal.SIGCONT)
+    assert (ended(frozen), ended(heir)) == (0, 0)
+    assert rows(ATTEMPTS)[:2] == [("frozen", 1, "died"), ("heir", 2, "complete")]
+    assert "taken over by another worker; dropped" in said("frozen")
+    assert "Traceback" not in said("frozen")
+    counted = "SELECT number, state, (SELECT count(*) FROM hpo.metrics m WHERE m.trial_id = t.trial_id) FROM trials t"
+    assert rows(f"{counted} ORDER BY number") == [(0, "COMPLETE", 10), (1, "COMPLETE", 10)]
+    values = rows("SELECT value FROM hpo.learning_curves WHERE number = 0 ORDER BY step")
+    assert values == rows("SELECT value FROM hpo.learning_curves WHERE number = 1 ORDER BY step")
+
+
+def test_time_zones_are_no_matter(store: Store, start: Start, rows: Rows) -> None:
+    """Neither the worker's own nor its session's: a beat is by the server's clock."""
+    create(store, trials=2, evaluations=4, seconds=2)
+    zones = ("America/Los_Angeles", "Asia/Tokyo")
+    workers = [start(name=zone.rpartition("/")[2], TZ=zone, PGTZ=zone) for zone in zones]
+    assert [ended(worker) for worker in workers] == [0, 0]
+    assert [(attempt, outcome) for _, attempt, outcome in rows(ATTEMPTS)] == [(1, "complete")] * 2
+    recent = "abs(extract(epoch FROM clock_timestamp() - {})) < 120"
+    assert rows(
+        f"SELECT DISTINCT {recent.format('t.started')}, {recent.format('t.finished')}, {recent.format('a.beat')} "
+        "FROM hpo.trials t JOIN hpo.attempts a USING (trial_id)"
+    ) == [(True, True, True)]
+
+
+def test_rows_that_are_not_there_are_one_line(
+    store: Store, start: Start, rows: Rows, said: Any, tmp_path: Path
+) -> None:
+    """Named with this host, and before a trial is claimed."""
+    tree = {"task": "text-classification", "data": "rows.csv"}
+    search = {"training.batch_size": [8, 16]}
+    kept = TREE | {"objective": tree, "search": search, "folder": str(tmp_path)}
+    store.create(StudySpec.from_dict(kept))
+    assert ended(start(HF_HUB_OFFLINE="1")) == 1
+    lines = [line for line in said().splitlines() if "Error" in line or "Traceback" in line]
+    assert len(lines) == 1
+    assert re.fullmatch(rf"Error: .*data\.path: no such file: {tmp_path}/rows\.csv.*", lines[0])
+    assert os.uname().nodename in lines[0]
+    assert rows("SELECT count(*) FROM trials") == [(0,)]
