@@ -149,8 +149,6 @@ class Work:
             raise Pruned(f"{self.spec.metric} was {value} at step {evaluation.step}")
         if prune:
             raise Pruned
-        if self.pulse.superseded:
-            raise Superseded
         if self.pulse.stop.is_set():
             raise Released
 
@@ -161,7 +159,6 @@ class Pulse:
     def __init__(self, store: Store, seconds: float, stop: threading.Event, parent: int | None) -> None:
         self.store, self.seconds, self.stop, self.parent = store, seconds, stop, parent
         self.claim: Claim | None = None
-        self.superseded = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
@@ -176,7 +173,7 @@ class Pulse:
     @contextmanager
     def on(self, claim: Claim) -> Iterator[None]:
         """Beat for this claim within the block."""
-        self.claim, self.superseded = claim, False
+        self.claim = claim
         try:
             yield
         finally:
@@ -196,8 +193,8 @@ class Pulse:
     def _beat(self) -> None:
         claim = self.claim
         try:
-            if claim is not None and not self.store.beat(claim) and self.claim is claim:
-                self.superseded = True
+            if claim is not None:
+                self.store.beat(claim)  # who lost the trial hears of it when it reports
         except LOST as error:
             log.warning("no beat: %s", explain(error))
 

@@ -43,7 +43,7 @@ def table(text: str, head: str) -> list[tuple[str, ...]]:
     return found
 
 
-def leaves(kind: type[Setting], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def leaves(kind: type[Setting]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The address of every setting, and its JSON schema."""
     schema = kind.model_json_schema()
 
@@ -56,11 +56,13 @@ def leaves(kind: type[Setting], prefix: str = "") -> Iterator[tuple[str, dict[st
                 required = {} if name not in group.get("required", ()) else {"needed": True}
                 yield at + name, field | required
 
-    return walk(schema, prefix)
+    return walk(schema, "")
 
 
 def right(field: dict[str, Any]) -> str:
     """What a setting takes, in words."""
+    if [one.get("type") for one in field.get("anyOf", [])][:2] == ["integer", "number"]:
+        return "rows or share" + " or `null`" * ({"type": "null"} in field["anyOf"])
     if "anyOf" in field:
         return " or ".join(right(one) for one in field["anyOf"])
     if "enum" in field or "const" in field:
@@ -87,17 +89,17 @@ def settings(kind: type[Setting]) -> list[tuple[str, ...]]:
 
 def methods(kinds: dict[str, type[Method]]) -> list[tuple[str, ...]]:
     """The first two columns of a table of samplers or pruners: each with its options and their defaults."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, kind in kinds.items():
         fields = [(option, field) for option, field in leaves(kind) if option != "kind"]
-        options = [f"`{option}`" if field.get("needed") else f"`{option}: {_plain(field)}`" for option, field in fields]
-        rows.append((f"`{name}`", ", ".join(options) or "none"))
+        options = [option if field.get("needed") else f"{option}: {_plain(field)}" for option, field in fields]
+        rows.append((f"`{name}`", f"`{', '.join(options)}`" if options else "none"))
     return rows
 
 
 def _plain(field: dict[str, Any]) -> str:
     value = field.get("default")
-    return value["kind"] if isinstance(value, dict) else default(field).strip("`")
+    return str(value["kind"]) if isinstance(value, dict) else default(field).strip("`")
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
@@ -124,10 +126,8 @@ def test_a_text_installs_under_the_distributions_name(path: Path) -> None:
     assert not re.search(r"pip install (-\S+ )*'?hpo\b(?!-transfer)", path.read_text("utf-8"))
 
 
-@pytest.mark.parametrize(
-    ("head", "kind", "prefix"), [("| setting |", Transfer, ""), ("| simulated setting |", Simulated, "")]
-)
-def test_the_settings_are_those_of_the_code(head: str, kind: type[Setting], prefix: str) -> None:
+@pytest.mark.parametrize(("head", "kind"), [("| setting |", Transfer), ("| simulated setting |", Simulated)])
+def test_the_settings_are_those_of_the_code(head: str, kind: type[Setting]) -> None:
     assert [row[:3] for row in table(README.read_text("utf-8"), head)] == settings(kind)
 
 
@@ -144,6 +144,13 @@ def test_samplers_and_pruners_are_those_of_the_code(head: str, kinds: dict[str, 
 def test_every_metric_and_task_is_named() -> None:
     named = code(README.read_text("utf-8"))
     assert [name for name in (*METRICS, *TASKS) if f"`{name}`" not in named] == []
+
+
+def test_every_family_whose_layers_freeze_is_named() -> None:
+    from objectives.layers import FAMILIES
+
+    named = README.read_text("utf-8").partition("Known families: ")[2].partition(";")[0]
+    assert re.findall(r"`([^`]+)`", named) == list(FAMILIES)
 
 
 def test_the_variables_are_those_of_the_code() -> None:
@@ -177,7 +184,8 @@ def test_every_command_that_a_text_names_exists() -> None:
 @pytest.mark.parametrize("name", commands())
 def test_every_option_of_a_command_is_in_the_readme(name: str) -> None:
     named = code(README.read_text("utf-8"))
-    options = [option for param in commands()[name].params for option in param.opts if option.startswith("--")]
+    params = commands()[name].params
+    options = [option for param in params for option in param.opts if option.startswith("--")]
     assert [option for option in options if option not in named] == []
 
 
@@ -189,12 +197,12 @@ def test_the_columns_of_the_views_are_those_of_the_database(url: str) -> None:
     from hpo.database import parse_url
 
     plain = parse_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    text = README.read_text("utf-8")
+    listed = " ".join(README.read_text("utf-8").split())
     with closing(psycopg2.connect(plain)) as connection, connection.cursor() as cursor:
         for view in (*VIEWS, "attempts"):
             cursor.execute(f"SELECT * FROM hpo.{view} LIMIT 0")
-            columns = ", ".join(f"`{column.name}`" for column in cursor.description or ())
-            assert (f"`hpo.{view}`", columns) in [row[:2] for row in table(text, "| view |")]
+            columns = ", ".join(column.name for column in cursor.description or ())
+            assert f"- `hpo.{view}`: {columns}." in listed
 
 
 def test_the_targets_of_make_are_there() -> None:

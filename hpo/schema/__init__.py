@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 _LOCK = 0x68706F  # "hpo": serialises whoever creates or upgrades
+_UPGRADE = "run: hpo db upgrade"
 _MAY_CREATE = "the role needs: GRANT CREATE ON DATABASE ... TO ...; GRANT CREATE ON SCHEMA public TO ..."
 
 
@@ -48,11 +49,12 @@ def ensure(database: Database) -> None:
     if found in (None, head()) and not ready:
         upgrade(database)
     elif not ready:
-        known = any(script.revision == found for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
-        raise DatabaseError(
-            f"the database's schema hpo is at version {found}, this package needs {head()}; "
-            + ("run: hpo db upgrade" if known else "upgrade this installation of hpo")
-        )
+        _check_known(found)
+        raise DatabaseError(f"the database's schema hpo is at version {found}, this package needs {head()}; {_UPGRADE}")
+    storage = _optuna(database)
+    current, newest = storage.get_current_version(), storage.get_head_version()
+    if current != newest:
+        raise DatabaseError(f"the database's Optuna tables are at version {current}, not {newest}; {_UPGRADE}")
 
 
 def upgrade(database: Database) -> None:
@@ -82,6 +84,7 @@ def _upgrade_locked(database: Database) -> None:
     with engine.begin() as connection:
         if not old and _is_complete(connection):
             return  # another process was faster
+        _check_known(version(connection))
         drop_views(connection)
     if old:
         storage.upgrade()
@@ -103,6 +106,15 @@ def _optuna(database: Database) -> RDBStorage:
 def _is_complete(connection: Connection) -> bool:
     views = connection.scalar(text("SELECT to_regclass('hpo.studies')"))
     return views is not None and version(connection) == head()
+
+
+def _check_known(found: str | None) -> None:
+    known = [script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()]
+    if found is not None and found not in known:
+        raise DatabaseError(
+            f"the database's schema hpo is at version {found}, newer than {head()}, which this package knows; "
+            "upgrade this installation of hpo"
+        )
 
 
 def _hides_public(connection: Connection) -> bool:

@@ -38,8 +38,7 @@ SELECT s.study_name AS study, t.number, t.state::text AS state,
             WHEN a.ended IS NOT NULL THEN CASE a.outcome WHEN 'released' THEN 'paused' ELSE 'waiting for a worker' END
             WHEN a.beat < clock_timestamp() - a.grace THEN 'waiting for a worker'
             ELSE 'running' END AS activity,
-       CASE t.state WHEN 'PRUNED' THEN v.value ELSE coalesce(v.value, b.value) END AS value,
-       b.value AS best_value, b.step AS best_step, b.epoch AS best_epoch, l.step AS last_step,
+       v.value AS value, b.value AS best_value, b.step AS best_step, b.epoch AS best_epoch, l.step AS last_step,
        coalesce(q.params, '{{}}') AS params, coalesce(b.metrics, '{{}}') AS metrics,
        coalesce(a.attempt, 0) AS attempts, a.worker, a.host, a.outcome, a.error,
        r.trainable_parameters, coalesce(r.seconds, '{{}}') AS seconds, coalesce(r.facts, '{{}}') AS facts, r.settings,

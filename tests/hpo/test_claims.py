@@ -311,8 +311,10 @@ def test_a_changed_pruner_and_budget_are_no_other_study(store: Store) -> None:
 def test_a_worker_frozen_within_a_transaction_loses_its_locks(store: Store) -> None:
     plan = store.create(spec())
     frozen = Store(replace(store.database, grace=0.3))
-    with pytest.raises(OperationalError), frozen.engine.begin() as connection:
-        claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
-        assert claimed(store).number == 0  # waits until the server has dropped the frozen one
+    connection = frozen.engine.connect()
+    claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
+    assert claimed(store).number == 0  # waits until the server has dropped the frozen one
+    with pytest.raises(OperationalError):
         connection.execute(text("SELECT 1"))
+    connection.close()
     frozen.close()
