@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
@@ -65,7 +64,7 @@ def begin(connection: Connection, study_id: int, trial_id: int, worker: Worker, 
             "host": worker.host,
             "pid": worker.pid,
             "grace": worker.grace,
-            "facts": json.dumps(worker.facts),
+            "facts": rows.as_json(worker.facts),
         },
     )
     return position(connection, Claim(study_id, trial_id, -1, after + 1))

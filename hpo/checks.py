@@ -31,6 +31,7 @@ class Head(Setting):
     enqueue: list[dict[str, Any]] = Field([], description="parameters to try first, by address")
     enqueue_defaults: bool | None = Field(None, description="try the objective's own values first; null: not in a grid")
     max_attempts: int = Field(3, ge=1)
+    priority: int = Field(0, ge=-1_000_000, le=1_000_000, description="workers of all studies take the higher first")
 
 
 METHODS = {name: Head.model_fields[name].default for name in ("sampler", "pruner")}

@@ -21,6 +21,8 @@ VARIABLES = {
     "beat": "HPO_BEAT",
     "grace": "HPO_GRACE",
     "patience": "HPO_PATIENCE",
+    "artifacts": "HPO_ARTIFACTS",
+    "checkpoint": "HPO_CHECKPOINT",
 }
 
 
@@ -30,7 +32,8 @@ class Config:
 
     `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used. A worker
     marks life every `beat` seconds and is taken for dead after `grace` seconds without; it waits `patience` seconds for
-    a database that went away.
+    a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest, into
+    `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`.
     """
 
     home: Path
@@ -42,11 +45,18 @@ class Config:
     beat: float = 10.0
     grace: float = 60.0
     patience: float = 300.0
+    artifacts: str | None = None
+    checkpoint: float = 10.0
 
     @property
     def logs(self) -> Path:
         """The folder of the workers' log files."""
         return self.home / "logs"
+
+    @property
+    def checkpoints(self) -> str:
+        """The folder, or URL, of all checkpoints."""
+        return f"{self.artifacts or self.home / 'artifacts'}/checkpoints"
 
     def environ(self) -> dict[str, str]:
         """The variables that make a child process see the same places."""
@@ -93,4 +103,6 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         beat=beat,
         grace=grace,
         patience=seconds("patience", Config.patience),
+        artifacts=value("artifacts"),
+        checkpoint=seconds("checkpoint", Config.checkpoint),
     )

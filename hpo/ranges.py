@@ -17,7 +17,8 @@ from objectives.settings import Setting, Settings, addresses, get, replace
 LARGEST_GRID = 100_000
 FIELDS = ("low", "high", "log", "step", "points", "choices")
 
-_ROWS = ("path", "hub", "config", "revision", "train", "valid", "test", "label", "group", "split")
+_FILES = ("path", "hub", "config", "revision", "train", "valid", "test", "encoding", "delimiter")
+_ROWS = (*_FILES, "label", "group", "split", "clean")
 _FIXED = {f"data.{name}": "trials on other rows or labels do not compare" for name in _ROWS} | {
     "task": "trials of other tasks do not compare"
 }

@@ -22,6 +22,18 @@ _TRIAL = (
 )
 
 
+_WORKERS = """
+SELECT a.worker, a.host, a.pid, a.facts ->> 'device' AS device, a.facts ->> 'visible_devices' AS visible_devices,
+       s.study_name AS study, t.number AS trial, a.attempt,
+       (SELECT coalesce(max(step), 0) FROM hpo.metrics m WHERE m.trial_id = a.trial_id) AS step,
+       extract(epoch FROM clock_timestamp() - a.started)::double precision AS seconds,
+       extract(epoch FROM clock_timestamp() - a.beat)::double precision AS last_beat
+FROM hpo.attempts a JOIN trials t USING (trial_id) JOIN studies s ON s.study_id = a.study_id
+WHERE a.current AND a.ended IS NULL AND a.beat >= clock_timestamp() - a.grace
+ORDER BY a.host, a.worker
+"""
+
+
 @contextmanager
 def read(config: Config) -> Iterator[Report]:
     """The report of this configuration's database; raises DatabaseError where it cannot be reached."""
@@ -94,6 +106,10 @@ class Report:
             "WHERE t.study = :study AND t.state = 'RUNNING' ORDER BY t.number",
             study=study,
         )
+
+    def workers(self) -> list[Row]:
+        """The workers that hold a trial and live, in all studies; those that wait for one are not in the books."""
+        return self._rows(_WORKERS) if self._ready() else []
 
     def progress(self, study: str) -> Row:
         """All that a live view shows: the study's counts, what runs, the best so far."""

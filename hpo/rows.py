@@ -11,6 +11,11 @@ from sqlalchemy import Connection, text
 _NOW = "clock_timestamp() AT TIME ZONE 'UTC'"  # Optuna keeps naive UTC
 
 
+def as_json(value: Any) -> str:
+    """JSON as the database keeps it: every script stays readable in plain SQL."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def insert_trial(
     connection: Connection, study_id: int, state: Literal["RUNNING", "WAITING"], params: Mapping[str, Any] | None = None
 ) -> int:
@@ -33,7 +38,7 @@ def insert_trial(
             text(
                 "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (:trial, 'fixed_params', :json)"
             ),
-            {"trial": trial_id, "json": json.dumps(params)},
+            {"trial": trial_id, "json": as_json(params)},
         )
     return int(trial_id)
 
@@ -69,3 +74,45 @@ def drop_rungs(connection: Connection, trial_id: int, keep: int) -> None:
 
 
 COUNT_RUNGS = "SELECT count(*) FROM trial_system_attributes WHERE trial_id = :trial AND key LIKE 'completed\\_rung\\_%'"
+
+
+def rename_study(connection: Connection, study_id: int, name: str) -> None:
+    """Give a study another name; Optuna has no way to."""
+    statement = text("UPDATE studies SET study_name = :name WHERE study_id = :study")
+    connection.execute(statement, {"name": name, "study": study_id})
+
+
+_OF_A_TRIAL = {
+    "trial_params": "param_name, param_value, distribution_json",
+    "trial_values": "objective, value, value_type",
+    "trial_intermediate_values": "step, intermediate_value, intermediate_value_type",
+    "trial_user_attributes": "key, value_json",
+    "trial_system_attributes": "key, value_json",
+}
+"""Optuna's tables that belong to a trial, and what they hold beside their keys."""
+
+
+def copy_trials(connection: Connection, old: int, new: int) -> None:
+    """All trials of a study into an empty one, with their numbers; Optuna's `copy_study` shares no transaction."""
+    connection.execute(
+        text(
+            "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
+            "SELECT number, :new, state, datetime_start, datetime_complete FROM trials WHERE study_id = :old "
+            "ORDER BY number"
+        ),
+        {"old": old, "new": new},
+    )
+    for table, columns in _OF_A_TRIAL.items():
+        copy_rows(connection, table, columns, old, new)
+
+
+def copy_rows(connection: Connection, table: str, columns: str, old: int, new: int) -> None:
+    """The rows of a table that belong to the trials of one study, for those of the same numbers in another."""
+    connection.execute(
+        text(
+            f"INSERT INTO {table} (trial_id, {columns}) SELECT n.trial_id, {columns} FROM {table} "
+            "JOIN trials o USING (trial_id) JOIN trials n USING (number) "
+            "WHERE o.study_id = :old AND n.study_id = :new"
+        ),
+        {"old": old, "new": new},
+    )

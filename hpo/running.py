@@ -5,12 +5,12 @@ Within a transaction Optuna's statements come first: they lock the trial's row, 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection, text
 
@@ -27,17 +27,25 @@ class Superseded(Exception):  # noqa: N818 - not an error: the trial goes on els
     """The attempt is no longer this worker's: it was taken for dead, or someone finished the trial."""
 
 
-class Study:
-    """Optuna's view of one study, kept by a worker between its trials."""
+def open_storage(store: Store) -> BaseStorage:
+    """Optuna's storage for any number of studies, over one connection of its own."""
+    return optuna.storages.get_storage(store.optuna_storage())
 
-    def __init__(self, store: Store, name: str) -> None:
-        self.store = store
-        self.storage = optuna.storages.get_storage(store.optuna_storage())
-        self.optuna = self._load(name)
+
+class Study:
+    """Optuna's view of one study, kept by a worker between its trials; several may share one `storage`."""
+
+    def __init__(self, store: Store, study: str | int, storage: BaseStorage | None = None) -> None:
+        self.store, self.study_id = store, store.plan(study).study_id
+        self.storage = storage or open_storage(store)
+        self.reload()
 
     def reload(self) -> None:
-        """Forget what Optuna keeps from a trial that it was never told the end of."""
-        self.optuna = self._load(self.optuna.study_name)
+        """Forget what Optuna keeps from a trial that it was never told the end of.
+
+        Raises StudyError where the study was deleted.
+        """
+        self.optuna = self._load(self.store.plan(self.study_id).spec.study)
 
     def _load(self, name: str) -> optuna.Study:
         sampler = optuna.samplers.RandomSampler()  # each trial brings its own
@@ -82,14 +90,14 @@ class RunningTrial:
         self.store, self.claim, self.spec, self.trial, self.params = store, claim, spec, trial, params
         self._last_step, self._reported_step = claim.last_step, claim.reported_step
         self._unsure = False
-        self._result: Result | None = None
+        self.result: Result | None = None  # what is known of the trial so far
 
     def report(self, evaluation: Evaluation) -> bool:
         """Record an evaluation and return the pruner's verdict; one that is recorded already is passed over.
 
         Raises Superseded.
         """
-        self._result = evaluation.result
+        self.result = evaluation.result
         if evaluation.step <= self._last_step:
             return False
         if self._unsure:  # the last call was cut off: perhaps Optuna has heard of the step, and we have not
@@ -101,7 +109,7 @@ class RunningTrial:
         value = evaluation.metrics.get(self.spec.metric, math.nan)
         with self.store.engine.begin() as connection:
             self._own(connection)
-            prune = self._verdict(value, evaluation.step)
+            prune = self._verdict(value, evaluation.step) and not self._is_over(value, evaluation.step)
             self._record(connection, evaluation, prune)
         self._unsure = False
         return prune
@@ -127,6 +135,10 @@ class RunningTrial:
         if not attempts.beat(connection, self.claim):
             raise Superseded
 
+    def _is_over(self, value: float, step: int) -> bool:
+        """Whether nothing is left to save: a trial that has trained to its end is complete, however it compares."""
+        return math.isfinite(value) and step >= self.spec.epochs * self.spec.evaluations_per_epoch
+
     def _verdict(self, value: float, step: int) -> bool:
         """Optuna's; a value that is not finite is never reported, and ends the trial."""
         if not math.isfinite(value):
@@ -143,8 +155,8 @@ class RunningTrial:
                 "step": evaluation.step,
                 "attempt": self.claim.attempt,
                 "epoch": evaluation.epoch,
-                "metrics": json.dumps({k: v if math.isfinite(v) else None for k, v in evaluation.metrics.items()}),
-                "details": json.dumps(evaluation.details),
+                "metrics": rows.as_json({k: v if math.isfinite(v) else None for k, v in evaluation.metrics.items()}),
+                "details": rows.as_json(evaluation.details),
                 "prune": prune,
             },
         )
@@ -159,16 +171,16 @@ class RunningTrial:
         return found
 
     def _keep(self, connection: Connection) -> None:
-        result = self._result
+        result = self.result
         settings = settings_for(self.spec, self.params).model_dump(mode="json")
         connection.execute(
             _KEEP,
             {
                 "trial": self.claim.trial_id,
-                "settings": json.dumps(settings),
+                "settings": rows.as_json(settings),
                 "parameters": result and result.trainable_parameters,
-                "seconds": json.dumps(dict(result.seconds) if result else {}),
-                "facts": json.dumps(dict(result.facts) if result else {}),
+                "seconds": rows.as_json(dict(result.seconds) if result else {}),
+                "facts": rows.as_json(dict(result.facts) if result else {}),
             },
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class StudySpec:
     enqueue: tuple[Mapping[str, Value], ...]
     enqueue_defaults: bool
     max_attempts: int
+    priority: int
     folder: Path | None = None
 
     @property
@@ -80,6 +81,7 @@ class StudySpec:
             "enqueue": [dict(params) for params in self.enqueue],
             "enqueue_defaults": self.enqueue_defaults,
             "max_attempts": self.max_attempts,
+            "priority": self.priority,
             "folder": str(self.folder) if self.folder else None,
         }
 
@@ -111,6 +113,14 @@ def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     return _checked(tree, f"study {spec.study}", Path(folder) if folder else None)
 
 
+def renamed(spec: StudySpec, name: str) -> StudySpec:
+    """The spec under another name; raises SpecError where it can be none."""
+    if "@" in name:
+        raise SpecError(f"{shown(name)} has '@' in it, kept for companion studies; choose another name")
+    kept = spec.to_dict() | {"study": name}
+    return StudySpec.from_dict(kept)
+
+
 def _checked(tree: dict[str, Any], source: str, folder: Path | None) -> StudySpec:
     try:
         head, objective, search, sampler, pruner, enqueue = checks.parse(tree)
@@ -129,6 +139,7 @@ def _checked(tree: dict[str, Any], source: str, folder: Path | None) -> StudySpe
         enqueue=enqueue,
         enqueue_defaults=not grid if head.enqueue_defaults is None else head.enqueue_defaults,
         max_attempts=head.max_attempts,
+        priority=head.priority,
         folder=folder,
     )
 
@@ -192,10 +203,16 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
         yield "model.name", str(root / settings.model.name)
 
 
-def check_inputs(spec: StudySpec, data_root: Path | None = None, source: str | None = None) -> str | None:
+def check_inputs(
+    spec: StudySpec,
+    data_root: Path | None = None,
+    source: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> str | None:
     """Reads the rows and finds the model as a trial would; the rows' fingerprint, None where there are none.
 
-    Raises SpecError where these are not what the study says; `source` leads it: the study file where there is one.
+    `say` is given what reading and cleaning did to the rows, line by line. Raises SpecError where rows or model are
+    not what the study says; `source` leads it: the study file where there is one.
     """
     source = source or f"study {spec.study}"
     settings = settings_for(spec, {}, data_root)
@@ -205,11 +222,14 @@ def check_inputs(spec: StudySpec, data_root: Path | None = None, source: str | N
     from objectives.errors import ObjectiveError
 
     try:
-        labels = data.classes(data.load(settings.data, spec.seed), settings.data.label)
+        splits = data.load(settings.data, spec.seed)
+        labels = data.classes(splits, settings.data.label)
         fingerprint = data.fingerprint(settings.data)
         sources.find(settings.model)
     except ObjectiveError as error:
         raise SpecError(f"{source}: objective.{error}") from error
+    for notice in splits.notices:
+        say(notice)
     wanted = class_of(spec.metric)
     if wanted is not None and wanted not in labels:
         message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -17,9 +17,10 @@ from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import DRIVER, Database, connect
 from hpo.errors import StudyError
-from hpo.spec import StudySpec, differences
+from hpo.spec import StudySpec, changed, differences
 
-_CREATE_LOCK = 0x68706F03
+CREATE_LOCK = 0x68706F03
+_DELETED = "the study was deleted"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # its chatter of studies and trials is ours to tell
 
@@ -32,6 +33,12 @@ class Plan:
     spec: StudySpec
     made: int = 0
     fingerprint: str | None = None
+    created: datetime | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder of checkpoints, its own among all studies of all databases, whatever it is called."""
+        return f"{self.created:%Y%m%d-%H%M%S-%f}-{self.study_id}"
 
 
 @contextmanager
@@ -57,27 +64,39 @@ class Store:
         """Give the connection back."""
         self.engine.dispose()
 
-    def create(self, spec: StudySpec, fingerprint: str | None = None) -> Plan:
+    def create(self, spec: StudySpec, fingerprint: str | None = None, more: int = 0) -> Plan:
         """The study of this name: made now, or continued with the new budget, pruner and queue.
 
-        Raises StudyError where what is searched, how, or the rows differ from the study that is there.
+        With `more`, the budget is so many trials above what the database has, whatever the spec says. Raises StudyError
+        where there is nothing to add to, or where what is searched, how, or the rows differ from what is there.
         """
         with self.engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATE_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATE_LOCK})
             plan = _plan(connection, spec.study)
+            if plan is None and more:
+                raise StudyError(f"{spec.study}: no such study in the database to add trials to; give --trials {more}")
             if plan is None:
                 return self._create(connection, spec, fingerprint)
             _check_same(plan, spec, fingerprint)
+            spec = _extended(plan, spec, more) if more else spec
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
             connection.execute(
                 _CONTINUE,
-                {"spec": json.dumps(spec.to_dict()), "budget": spec.trials, "study": plan.study_id},
+                {"spec": rows.as_json(spec.to_dict()), "budget": spec.trials, "study": plan.study_id},
             )
             return replace(plan, spec=spec)
 
     def _create(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
-        """Optuna's study first, by its public API on a connection of its own; if we die in between, the next call
-        finds it without trials and goes on."""
+        plan = self.write_plan(connection, spec, fingerprint)
+        self.queue(connection, plan)
+        return plan
+
+    def write_plan(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
+        """A study without trials, in the caller's transaction.
+
+        Optuna's study first, by its public API on a connection of its own; if we die in between, the next call finds
+        it without trials and goes on. Raises StudyError where another program made it.
+        """
         storage = self.optuna_storage()
         try:
             study = optuna.create_study(
@@ -99,18 +118,23 @@ class Store:
             ),
             {
                 "study": study_id,
-                "spec": json.dumps(spec.to_dict()),
+                "spec": rows.as_json(spec.to_dict()),
                 "budget": spec.trials,
                 "fingerprint": fingerprint,
             },
         )
-        _queue(connection, study_id, spec.enqueue)
         return Plan(study_id, spec, fingerprint=fingerprint)
 
-    def plan(self, study: str) -> Plan:
-        """The study of this name; raises StudyError where there is none."""
+    def queue(self, connection: Connection, plan: Plan) -> None:
+        """Queue the points that a new study tries first, in the caller's transaction."""
+        _queue(connection, plan.study_id, plan.spec.enqueue)
+
+    def plan(self, study: str | int) -> Plan:
+        """The study of this name or study_id; raises StudyError where there is none."""
         with self.engine.begin() as connection:
             plan = _plan(connection, study)
+        if plan is None and isinstance(study, int):
+            raise StudyError(_DELETED)
         if plan is None:
             raise StudyError(f"{study}: no such study in the database; hpo studies lists them, hpo launch makes one")
         return plan
@@ -122,13 +146,24 @@ class Store:
             claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
             _queue(connection, plan.study_id, points)
 
-    def claim(self, study: str, worker: Worker) -> tuple[StudySpec, Claim | Nothing]:
-        """The next trial for this worker, with the study as it is now."""
+    def claim(self, study: str | int, worker: Worker) -> tuple[StudySpec, Claim | Nothing]:
+        """The next trial for this worker, with the study as it is now; its study_id holds when it is renamed."""
         with self.engine.begin() as connection:
             plan = _plan(connection, study)
             if plan is None:
-                raise StudyError(f"{study}: the study was deleted")
+                raise StudyError(_DELETED)
             return plan.spec, claims.claim(connection, plan.study_id, plan.spec, worker)
+
+    def unfinished(self, study_id: int) -> set[str]:
+        """The trial_ids of a study, as text, that somebody runs or may go on with."""
+        with self.engine.begin() as connection:
+            current = text("SELECT trial_id::text FROM hpo.attempts WHERE study_id = :study AND current")
+            return set(connection.scalars(current, {"study": study_id}))
+
+    def open_studies(self) -> list[tuple[int, str]]:
+        """The study_ids and names of the studies with trials to run or to wait for: by priority, then the oldest."""
+        with self.engine.begin() as connection:
+            return [(row.study_id, row.study_name) for row in connection.execute(_OPEN)]
 
     def position(self, claim: Claim) -> Claim:
         """How far the trial of this claim came, as the database has it; what was left half-done is undone."""
@@ -160,8 +195,14 @@ class Store:
         return [attempt.number for attempt in found]
 
     def delete(self, study: str) -> None:
-        """Remove a study and all that belongs to it."""
-        self.plan(study)
+        """Remove a study and all that belongs to it.
+
+        Its workers let go first: Optuna says nothing of a deletion that a report came in between of.
+        """
+        plan = self.plan(study)
+        with self.engine.begin() as connection:
+            claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
+            connection.execute(_CLOSE, {"study": plan.study_id, "error": f"{study} is being deleted"})
         storage = self.optuna_storage()
         try:
             optuna.delete_study(study_name=study, storage=storage)
@@ -179,25 +220,48 @@ class Store:
         )
 
 
+_OPEN = text(
+    """
+    SELECT study_id, study_name FROM hpo.plans n JOIN studies USING (study_id)
+    WHERE n.error IS NULL AND (
+        n.made < n.budget
+        OR EXISTS (SELECT FROM hpo.attempts a WHERE a.study_id = n.study_id AND a.current)
+        OR EXISTS (SELECT FROM trials t WHERE t.study_id = n.study_id AND t.state = 'WAITING'))
+    ORDER BY coalesce((n.spec ->> 'priority')::integer, 0) DESC, n.created, study_id
+    """
+)
+_CLOSE = text(
+    """
+    WITH closed AS (UPDATE hpo.plans SET error = :error WHERE study_id = :study)
+    UPDATE hpo.attempts SET ended = clock_timestamp(), outcome = 'released'
+    WHERE study_id = :study AND current AND ended IS NULL
+    """
+)
 _CONTINUE = text(
     "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL WHERE study_id = :study"
 )
 _PLAN = text(
-    "SELECT n.study_id, n.spec, n.made, n.fingerprint FROM hpo.plans n JOIN studies s USING (study_id) "
-    "WHERE s.study_name = :name"
+    "SELECT n.study_id, n.spec, n.made, n.fingerprint, n.created FROM hpo.plans n JOIN studies s USING (study_id) "
+    "WHERE s.study_name = :name OR s.study_id = :id"
 )
 
 
-def _plan(connection: Connection, study: str) -> Plan | None:
-    found = connection.execute(_PLAN, {"name": study}).one_or_none()
+def _plan(connection: Connection, study: str | int) -> Plan | None:
+    by = {"name": None, "id": study} if isinstance(study, int) else {"name": study, "id": None}
+    found = connection.execute(_PLAN, by).one_or_none()
     if found is None:
         return None
-    return Plan(found.study_id, StudySpec.from_dict(found.spec), found.made, found.fingerprint)
+    return Plan(found.study_id, StudySpec.from_dict(found.spec), found.made, found.fingerprint, found.created)
 
 
 def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> None:
     for point in points:
         rows.insert_trial(connection, study_id, "WAITING", point)
+
+
+def _extended(plan: Plan, spec: StudySpec, more: int) -> StudySpec:
+    """The spec with a budget that gives `more` trials, even where an earlier launch had lowered it."""
+    return changed(spec, [f"trials={max(plan.spec.trials, plan.made) + more}"])
 
 
 def _check_same(old: Plan, new: StudySpec, fingerprint: str | None) -> None:

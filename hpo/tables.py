@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -18,8 +19,9 @@ Row = Mapping[str, Any]
 
 def console(stderr: bool = False) -> Console:
     """A console that wraps nothing where the output is no terminal."""
-    found = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=10_000)
+    plain = partial(Console, stderr=stderr, highlight=False, markup=False, emoji=False)  # `[none]` is text
+    found = plain(soft_wrap=False)
+    return found if found.is_terminal else plain(width=10_000)
 
 
 def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | None = None) -> Table:
@@ -47,7 +49,7 @@ def shown(value: Any) -> str:
         case bool():
             return str(value).lower()
         case float():
-            return f"{value:.5g}"
+            return f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
         case datetime():
             return value.astimezone().isoformat(sep=" ", timespec="seconds")
         case dict():
@@ -93,7 +95,7 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, default=_plain) if isinstance(value, dict | list) else _plain(value)
+    return json.dumps(value, default=_plain, ensure_ascii=False) if isinstance(value, dict | list) else _plain(value)
 
 
 def _plain(value: Any) -> Any:

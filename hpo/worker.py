@@ -13,12 +13,13 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
 
 from hpo import config as configuration
 from hpo.attempts import Claim, Worker
@@ -26,8 +27,11 @@ from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import LOST, explain
 from hpo.errors import HpoError
+from hpo.keeping import Keeper, kept, sweep
+from hpo.launch.devices import used
 from hpo.patience import Patience
-from hpo.running import RunningTrial, Study, Superseded
+from hpo.pool import Pool, Serve
+from hpo.running import RunningTrial, Study, Superseded, open_storage
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
@@ -50,13 +54,16 @@ class Released(Exception):  # noqa: N818 - a way to stop, not an error
 
 @dataclass
 class Stop:
-    """Whether to stop; set by signals, by a parent that is gone, and by nothing else."""
+    """Whether to stop; set by signals, by a parent that is gone, and by nothing else.
+
+    SIGUSR1 and SIGUSR2 are how a cluster's scheduler warns of the end of a job.
+    """
 
     event: threading.Event = field(default_factory=threading.Event)
 
     def listen(self) -> None:
-        """SIGTERM and the first Ctrl-C ask for a stop; the second ends at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """SIGTERM, SIGUSR1, SIGUSR2 and the first Ctrl-C ask for a stop; the second ends at once."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._asked)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
@@ -70,19 +77,70 @@ def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: i
 
     Raises HpoError or ObjectiveError where this worker cannot work at all: bad data, no model, no such study.
     """
-    patiently = Patience(config.patience, stop)
-    with open_store(config) as store:
-        _prepare(store.plan(study), config.data_root, me.host)
-        trials = Study(store, study)
-        with Pulse(store, config.beat, stop, parent) as pulse:
-            while not stop.is_set():
-                spec, claim = patiently(lambda: store.claim(study, me))
-                if claim is Nothing.DONE:
-                    break
-                if isinstance(claim, Claim):
-                    Work(trials, claim, spec, pulse, patiently).run(config.data_root)
-                else:
-                    stop.wait(IDLE_SECONDS)
+    with _at_work(config, me, stop, parent) as hands:
+        serve = hands.enter(study)
+        while not stop.is_set():
+            found = serve()
+            if found is Nothing.DONE:
+                break
+            if found is Nothing.WAIT:
+                stop.wait(IDLE_SECONDS)
+
+
+def run_all(
+    config: Config, me: Worker, stop: threading.Event, parent: int | None = None, *, drain: bool = False
+) -> None:
+    """Work on all studies of the database, by priority, until `stop` is set; with `drain` until nothing is left.
+
+    A study that this machine cannot serve, or that stops, is told of and let alone.
+    """
+    with _at_work(config, me, stop, parent) as hands:
+        pool = Pool(lambda: hands.patiently(hands.store.open_studies), replace(hands, of_all=True).enter)
+        while not stop.is_set():
+            found = pool()
+            if drain and found is Nothing.DONE:
+                break
+            if found is not None:
+                stop.wait(IDLE_SECONDS)
+
+
+@contextmanager
+def _at_work(config: Config, me: Worker, stop: threading.Event, parent: int | None) -> Iterator[Hands]:
+    with open_store(config) as store, Pulse(store, config.beat, stop, parent) as pulse:
+        yield Hands(config, store, me, pulse, Patience(config.patience, stop), open_storage(store))
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What a worker works with, whatever the study; one `of_all` studies says which it is at."""
+
+    config: Config
+    store: Store
+    me: Worker
+    pulse: Pulse
+    patiently: Patience
+    storage: BaseStorage
+    of_all: bool = False
+
+    def enter(self, study: str | int) -> Serve:
+        """Make ready for a study; raises HpoError where this machine has not what its trials need."""
+        plan = self.store.plan(study)
+        _prepare(plan, self.config.data_root, self.me.host)
+        folder = f"{self.config.checkpoints}/{plan.folder}"
+        sweep(folder, kept(folder), self.store.unfinished(plan.study_id))
+        trials = Study(self.store, plan.study_id, self.storage)
+        return lambda: self._serve(trials, folder)
+
+    def _serve(self, trials: Study, folder: str) -> Nothing | None:
+        """Claim a trial and run it; why there was none."""
+        spec, claim = self.patiently(lambda: self.store.claim(trials.study_id, self.me))
+        if isinstance(claim, Nothing):
+            return claim
+        if self.of_all:
+            log.info("study %s trial %d", spec.study, claim.number)
+        keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint)
+        Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config.data_root)
+        return None
 
 
 def _prepare(plan: Plan, data_root: Path | None, host: str) -> None:
@@ -101,8 +159,11 @@ def _prepare(plan: Plan, data_root: Path | None, host: str) -> None:
 class Work:
     """One attempt at one trial, and how it ends in the books."""
 
-    def __init__(self, trials: Study, claim: Claim, spec: StudySpec, pulse: Pulse, patiently: Patience) -> None:
-        self.trials, self.claim, self.spec, self.pulse, self.patiently = trials, claim, spec, pulse, patiently
+    def __init__(
+        self, trials: Study, claim: Claim, spec: StudySpec, pulse: Pulse, patiently: Patience, keeper: Keeper
+    ) -> None:
+        self.trials, self.claim, self.spec = trials, claim, spec
+        self.pulse, self.patiently, self.keeper = pulse, patiently, keeper
 
     def run(self, data_root: Path | None) -> None:
         """Run the trial to its end, or give it back."""
@@ -111,6 +172,7 @@ class Work:
                 trial = self.patiently(lambda: self.trials.begin(self.claim, self.spec))
                 log.info("attempt %d: %s", self.claim.attempt, dict(trial.params))
                 self._run(trial, data_root)
+                self.keeper.clear()
             except Superseded:
                 log.warning("taken over by another worker; dropped")
                 self.trials.reload()
@@ -125,10 +187,11 @@ class Work:
             if self.claim.pruned:
                 raise Pruned
             settings = settings_for(self.spec, trial.params, data_root)
-            objective.run(settings, lambda evaluation: self._report(trial, evaluation))
+            resume = self.keeper.resume() if self.claim.attempt > 1 else None
+            trial.result = objective.run(settings, lambda evaluation: self._report(trial, evaluation), resume=resume)
         except Pruned as pruned:
             why = str(pruned)
-            log.info("pruned %s", why)
+            log.info("pruned%s", f": {why}" if why else "")
             self.patiently(lambda: trial.finish("pruned", error=why or None))
         except (Superseded, Released, KeyboardInterrupt, StorageInternalError, *LOST):
             raise
@@ -149,7 +212,9 @@ class Work:
             raise Pruned(f"{self.spec.metric} was {value} at step {evaluation.step}")
         if prune:
             raise Pruned
-        if self.pulse.stop.is_set():
+        stopping = self.pulse.stop.is_set()
+        self.keeper.offer(evaluation, last=stopping)
+        if stopping:
             raise Released
 
 
@@ -231,7 +296,8 @@ def _place(error: BaseException) -> str:
 def main() -> int:
     """Run one worker; the exit code: 0 done, 1 an error to act on, 70 a bug, 143 stopped, 130 cut short."""
     parser = argparse.ArgumentParser(prog="python -m hpo.worker")
-    parser.add_argument("--study", required=True)
+    parser.add_argument("--study", help="by default all studies of the database, by priority")
+    parser.add_argument("--drain", action="store_true", help="without --study: end when nothing is left")
     parser.add_argument("--name")
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     options = parser.parse_args()
@@ -242,9 +308,13 @@ def main() -> int:
     stop.listen()
     config = configuration.load()
     host = socket.gethostname()
-    me = Worker(options.name or f"{host}-{os.getpid()}", host, os.getpid(), config.grace)
+    facts = {"device": used(config.devices), "visible_devices": config.devices}
+    me = Worker(options.name or f"{host}-{os.getpid()}", host, os.getpid(), config.grace, facts)
     try:
-        run(config, options.study, me, stop.event, options.parent)
+        if options.study:
+            run(config, options.study, me, stop.event, options.parent)
+        else:
+            run_all(config, me, stop.event, options.parent, drain=options.drain)
     except (HpoError, ObjectiveError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

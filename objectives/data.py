@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
+from objectives.cleaning import clean
 from objectives.errors import DataError
 from objectives.settings import Data
 from objectives.splits import Rows, are_classes, divide, shuffled
@@ -29,9 +30,15 @@ class Splits:
     valid: Table
     test: Table | None = None
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Lines about how the rows were read and cleaned, each once."""
+        tables = [table for table in (self.train, self.valid, self.test) if table is not None]
+        return tuple(dict.fromkeys(notice for table in tables for notice in table.notices))
+
 
 def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = False) -> Splits:
-    """The rows to train, validate and (with `test`) test on, checked.
+    """The rows to train, validate and (with `test`) test on, cleaned and checked.
 
     `columns` defaults to the text and the label; the group is added. Each must be there, and filled in every row.
     One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
@@ -89,7 +96,8 @@ def _keys(data: Data) -> dict[str, str]:
 
 
 def _files(data: Data) -> dict[str, Callable[[], Table]]:
-    return {role: partial(read, getattr(data, key), f"data.{key}") for role, key in _keys(data).items()}
+    written = {"encoding": data.encoding, "delimiter": data.delimiter}
+    return {role: partial(read, getattr(data, key), f"data.{key}", **written) for role, key in _keys(data).items()}
 
 
 def _hub(data: Data, columns: Collection[str]) -> dict[str, Callable[[], Table]]:
@@ -137,12 +145,16 @@ def _hub_column(rows: Any, column: str) -> list[str]:
 
 def _checked(table: Table, data: Data, columns: Collection[str]) -> Table:
     _check_columns(table.source, list(table.columns), data, columns)
+    table = clean(table.select(tuple(columns)), data, tuple(columns))
     for column in columns:
         empty = [row for row, value in enumerate(table.column(column)) if not value.strip()]
         if empty:
             seen = f"column {column!r} is empty, as in {len(empty)} of {len(table)} rows"
-            raise DataError(_key(data, column), f"{table.place(empty[0])}: {seen}; fill or remove them")
-    return table.select(tuple(columns))
+            raise DataError(
+                _key(data, column),
+                f"{table.place(empty[0])}: {seen}; fill or remove them, as data.clean.drop_empty does",
+            )
+    return table
 
 
 def _check_columns(source: str, found: Sequence[str], data: Data, columns: Collection[str]) -> None:

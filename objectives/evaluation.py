@@ -25,12 +25,26 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """A trial's state outside the process: `tensors` as safetensors keeps them, `values` as JSON does.
+
+    `facts` says where it was made (device, threads, precision, versions), as in a Result: a trial continues to the
+    same bits only where these are the same.
+    """
+
+    tensors: Mapping[str, Any]
+    values: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One look at a model in training.
 
     `step` counts evaluations from 1; `epoch` is the passes over the training rows so far. `metrics` holds plain
     floats, `val_loss` and `train_loss` among them (mean per row, in nats); values may be NaN. `details` holds what is
-    no single number, ready for JSON, such as a confusion matrix; `result` is the trial's as it stands.
+    no single number, ready for JSON, such as a confusion matrix; `result` is the trial's as it stands, and
+    `snapshot` copies the state that a run given it as `resume` continues from; None where there is none to copy.
     """
 
     step: int
@@ -38,6 +52,7 @@ class Evaluation:
     metrics: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
     result: Result | None = None
+    snapshot: Callable[[], Snapshot] | None = None
 
 
 Report = Callable[[Evaluation], None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -148,7 +149,15 @@ def _explained(source: Source) -> Iterator[None]:
         yield
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
-        raise ModelError(f"model.name: cannot load {source.full_name}: {reason}") from error
+        raise ModelError(f"model.name: cannot load {source.full_name}: {reason}{_way_out(source)}") from error
+
+
+def _way_out(source: Source) -> str:
+    """What to do where the hub cannot be reached, for a model that is no folder."""
+    if Path(source.where).is_dir():
+        return ""
+    download = f"hf download {source.where} --local-dir FOLDER"
+    return f" Without a network: {download} on a machine that has one, and give model.name the folder"
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from encodings.aliases import aliases
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A share of something, from 0 to below 1."""
@@ -68,6 +71,15 @@ class Split(Setting):
         return self
 
 
+class Clean(Setting):
+    """What is mended in the rows before they are divided; a notice says how many each removed or changed."""
+
+    drop_empty: bool = Field(False, description="remove rows with an empty cell in a column that is used")
+    deduplicate: bool = Field(False, description="keep the first of equal texts")
+    unicode: Literal["none", "nfkc"] = Field("none", description="nfkc makes full-width letters plain, and the like")
+    strip_html: bool = Field(False, description="take HTML tags and entities out of the text")
+
+
 class Data(Setting):
     """Which rows, and which of their columns.
 
@@ -88,6 +100,27 @@ class Data(Setting):
     group: str | None = Field(None, description="rows of one group never stand in two splits")
     split: Split = Split()
     max_length: int = Field(128, ge=4, description="tokens a row; the rest is cut off")
+    encoding: str | None = Field(None, description="of text files; null guesses, and says so where it is not UTF-8")
+    delimiter: str | None = Field(None, description="of .csv and .tsv files; null is a comma or a tab, by suffix")
+    clean: Clean = Clean()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        if value is not None and not _is_text_encoding(value):
+            known = filter(_is_text_encoding, sorted({*aliases.values()}, reverse=True))
+            near = get_close_matches(value.lower().replace("-", "_"), list(known), n=1)
+            advice = f"did you mean {near[0]}?" if near else "utf-8, utf-16, gb18030, big5 and cp1252 are some"
+            raise ValueError(f"{value!r} is no encoding that Python knows; {advice}")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value or "", value)
+        if value is not None and (len(value) != 1 or value in '"\r\n\0'):
+            raise ValueError(f"{value!r} is no delimiter; right is one character such as ';', or tab")
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -101,6 +134,16 @@ class Data(Setting):
         if not self.hub and (self.config or self.revision):
             raise ValueError("config and revision belong to a hub data set; remove them or give hub")
         return self
+
+
+def _is_text_encoding(name: str) -> bool:
+    """Whether a codec of this name turns bytes into text."""
+    try:
+        codecs.lookup(name)
+        b"text".decode(name, "replace")  # LookupError for codecs such as base64, which give bytes
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 class Training(Setting):

@@ -22,9 +22,10 @@ import platform
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from statistics import NormalDist
 
-from objectives.evaluation import Evaluation, Report, Result
+from objectives.evaluation import Evaluation, Report, Result, Snapshot
 from objectives.settings import Curve, Simulated
 
 CHANCE = math.log(4)
@@ -42,19 +43,20 @@ SHAPE = {"learning_rate", "batch_size", "dropout", "frozen_layers", "optimizer"}
 """The settings that shape the curve."""
 
 
-def run(settings: Simulated, report: Report) -> Result:
+def run(settings: Simulated, report: Report, resume: Snapshot | None = None) -> Result:
     """Report `evaluations` evaluations, one an epoch, taking `seconds` in all; fail, exit or turn NaN where told."""
     curve = settings.simulated
     failing = _failing(curve)
     reporting = 0.0
-    for step in range(1, curve.evaluations + 1):
+    for step in range(1 + (resume.values["step"] if resume else 0), curve.evaluations + 1):
         time.sleep(curve.seconds / curve.evaluations)
         if step in (failing, curve.fail_at):
             raise RuntimeError(f"simulated failure at evaluation {step}")
         if step == curve.exit_at:
             os.kill(os.getpid(), signal.SIGKILL)
         before = time.perf_counter()
-        report(replace(_evaluation(curve, step), result=_result(curve, step, reporting)))
+        snapshot = partial(Snapshot, {}, {"step": step})
+        report(replace(_evaluation(curve, step), result=_result(curve, step, reporting), snapshot=snapshot))
         reporting += time.perf_counter() - before
     return _result(curve, curve.evaluations, reporting)
 

@@ -51,7 +51,7 @@ def find(model: Model) -> Source:
         return Source(str(_packaged(model.name, alias)), None, f"{model.name} ({alias.description})")
     if Path(model.name).is_dir():
         return Source(str(Path(model.name).absolute()), None, model.name)
-    if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model.name):
+    if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model.name, re.ASCII):
         raise ModelError(f"model.name: there is no folder {model.name!r}")
     if near := get_close_matches(model.name, ALIASES, n=1, cutoff=0.8):
         raise ModelError(f"model.name: there is no model {model.name!r}; did you mean {near[0]}?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from objectives.evaluation import Snapshot
 
 
 @dataclass
@@ -32,14 +34,6 @@ class Progress:
     def waited(self) -> int:
         """The evaluations since the best one."""
         return self.evaluations - self.best_evaluation
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A state outside the process: `tensors` as safetensors keeps them, `values` as JSON does."""
-
-    tensors: Mapping[str, Tensor]
-    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -21,6 +21,11 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count what was measured before, elsewhere."""
+        for phase, some in seconds.items():
+            self.seconds[phase] += some
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[Lap]:

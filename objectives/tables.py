@@ -14,16 +14,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from objectives.encodings import EncodingError, decode
 from objectives.errors import DataError
+from objectives.sheets import SheetError, cells
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length; `source` and the `lines` of the rows in it are for messages."""
+    """Columns of equal length; `source` and the `lines` of the rows in it are for messages.
+
+    `notices` are lines about how the rows came to be what they are.
+    """
 
     columns: Mapping[str, Sequence[str]]
     source: str = "the table"
     lines: Sequence[int] | None = None
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -42,6 +48,14 @@ class Table:
         """The same rows with these columns only."""
         return replace(self, columns={name: self.columns[name] for name in names})
 
+    def with_columns(self, columns: Mapping[str, Sequence[str]]) -> Table:
+        """The same rows with other values."""
+        return replace(self, columns=columns)
+
+    def noting(self, notice: str) -> Table:
+        """The same table with one more notice, led by the source."""
+        return replace(self, notices=(*self.notices, f"{self.source}: {notice}"))
+
     def place(self, index: int) -> str:
         """Where a row stands, for a message: `/data/news.csv, line 3`."""
         number = f"row {index + 1}" if self.lines is None else f"line {self.lines[index]}"
@@ -50,27 +64,31 @@ class Table:
 
 @dataclass(frozen=True)
 class _File:
-    """A file's bytes, and how to complain about them."""
+    """A file's bytes, how they are written, and how to complain about them."""
 
     key: str
     path: str
     raw: bytes
+    encoding: str | None = None
+    delimiter: str | None = None
 
     def error(self, message: str, line: int | None = None) -> DataError:
         return DataError(self.key, f"{self.path}{f', line {line}' if line else ''}: {message}")
 
 
-def read(path: str | Path, key: str = "data.path") -> Table:
-    """The rows of a .csv, .tsv, .jsonl, .json (lines) or .parquet file, or of an fsspec URL of one.
+def read(
+    path: str | Path, key: str = "data.path", *, encoding: str | None = None, delimiter: str | None = None
+) -> Table:
+    """The rows of a .csv, .tsv, .jsonl, .json (lines), .parquet or .xlsx file, or of an fsspec URL of one.
 
-    Text is UTF-8 with or without a BOM; quoting is the csv module's default. Raises DataError naming `key`, the
-    setting that names the file.
+    Without an `encoding` text is UTF-8 or guessed, with a notice; quoting is the csv module's default. Raises
+    DataError naming `key`, the setting that names the file.
     """
     with open_binary(path, key) as stream:
         suffix = Path(str(path)).suffix.lower()
         if suffix not in READERS:
             raise DataError(key, f"{located(path)}: unknown suffix '{suffix}'; right is one of {', '.join(READERS)}")
-        file = _File(key, located(path), stream.read())
+        file = _File(key, located(path), stream.read(), encoding, delimiter)
     if not file.raw.removeprefix(codecs.BOM_UTF8).strip():
         raise file.error("is empty; right is a header and rows, or a JSON object a line")
     table = READERS[suffix](file)
@@ -123,25 +141,31 @@ def as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, bool | list | dict) else str(value)
 
 
-def _decoded(file: _File) -> str:
-    if (nul := file.raw.find(b"\0")) >= 0:
-        raise file.error(f"has a NUL byte at offset {nul}: binary or UTF-16; right is text in UTF-8")
+def _decoded(file: _File) -> tuple[str, str | None]:
+    """The file's text, and a notice where its encoding is a guess."""
     try:
-        return file.raw.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        seen = f"0x{file.raw[error.start]:02x} at offset {error.start}"
-        raise file.error(f"byte {seen} is not UTF-8; save the file as UTF-8") from None
+        text, guess = decode(file.raw, file.encoding)
+    except EncodingError as error:
+        raise file.error(str(error)) from None
+    return text, guess and f"is read as {guess}, a guess; if letters look wrong, set data.encoding"
 
 
 def _delimited(file: _File, delimiter: str) -> Table:
-    (_, header), *rows = _records(file, _decoded(file), delimiter)
+    delimiter = file.delimiter or delimiter
+    text, notice = _decoded(file)
+    (_, header), *rows = _records(file, text, delimiter)
     _check_delimiter(file, header, delimiter)
     _check_names(file, header)
     for line, fields in rows:
         if len(fields) != len(header):
             raise file.error(f"{_fields(len(fields))}, where the header has {len(header)}", line)
     columns = {name: [fields[index] for _, fields in rows] for index, name in enumerate(header)}
-    return Table(columns, file.path, [line for line, _ in rows])
+    return _table(file, columns, [line for line, _ in rows], notice)
+
+
+def _table(file: _File, columns: Mapping[str, Sequence[str]], lines: Sequence[int], notice: str | None) -> Table:
+    table = Table(columns, file.path, lines)
+    return table.noting(notice) if notice else table
 
 
 def _fields(count: int) -> str:
@@ -169,8 +193,11 @@ def _records(file: _File, text: str, delimiter: str) -> Iterator[tuple[int, list
 def _check_delimiter(file: _File, header: Sequence[str], delimiter: str) -> None:
     other = next((mark for mark in ";\t|," if mark != delimiter and mark in header[0]), None)
     if len(header) == 1 and other:
-        right = "commas" if delimiter == "," else "tabs"
-        raise file.error(f"the header is one column and contains {other!r}; right is a file separated by {right}")
+        named = {",": "commas", "\t": "tabs"}.get(delimiter, repr(delimiter))
+        way = "tab" if other == "\t" else repr(other)
+        raise file.error(
+            f"the header is one column and contains {other!r}; set data.delimiter: {way}, or separate it by {named}"
+        )
 
 
 def _check_names(file: _File, names: Sequence[str]) -> None:
@@ -180,11 +207,12 @@ def _check_names(file: _File, names: Sequence[str]) -> None:
 
 
 def _json_lines(file: _File) -> Table:
-    lines = enumerate(_decoded(file).split("\n"), start=1)  # not splitlines: U+2028 may stand in a JSON string
+    text, notice = _decoded(file)
+    lines = enumerate(text.split("\n"), start=1)  # not splitlines: U+2028 may stand in a JSON string
     rows = [(number, _json_object(file, line, number)) for number, line in lines if line.strip()]
     names = dict.fromkeys(name for _, row in rows for name in row)
     columns = {name: [as_text(row.get(name)) for _, row in rows] for name in names}
-    return Table(columns, file.path, [number for number, _ in rows])
+    return _table(file, columns, [number for number, _ in rows], notice)
 
 
 def _json_object(file: _File, line: str, number: int) -> dict[str, Any]:
@@ -214,10 +242,28 @@ def _parquet(file: _File) -> Table:
     return Table({name: [as_text(value) for value in column.to_pylist()] for name, column in columns}, file.path)
 
 
+def _xlsx(file: _File) -> Table:
+    """The first sheet: its first row that is not blank names the columns."""
+    try:
+        found, notice = cells(file.raw)
+    except SheetError as error:
+        raise file.error(str(error)) from None
+    grid = [(line, [as_text(cell) for cell in row]) for line, row in enumerate(found, start=1)]
+    (_, header), *rows = [(line, row) for line, row in grid if any(row)] or [(1, [])]
+    named = {index: name for index, name in enumerate(header) if name}
+    _check_names(file, list(named.values()))
+    for line, row in rows:
+        if stray := next((cell for index, cell in enumerate(row) if cell and index not in named), None):
+            raise file.error(f"the cell {stray[:30]!r} stands in a column without a name; name it", line)
+    columns = {name: [row[index] if index < len(row) else "" for _, row in rows] for index, name in named.items()}
+    return _table(file, columns, [line for line, _ in rows], notice)
+
+
 READERS: Mapping[str, Callable[[_File], Table]] = {
     ".csv": partial(_delimited, delimiter=","),
     ".tsv": partial(_delimited, delimiter="\t"),
     ".jsonl": _json_lines,
     ".json": _json_lines,
     ".parquet": _parquet,
+    ".xlsx": _xlsx,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -10,12 +11,14 @@ import torch
 
 from objectives import data, devices, layers, losses, models, sources, trainer
 from objectives.batches import Example
-from objectives.evaluation import Report, Result
+from objectives.evaluation import Report, Result, Snapshot
 from objectives.plan import plan
 from objectives.settings import Data, Transfer
 from objectives.sources import Source
 from objectives.stopwatch import Stopwatch
 from objectives.tasks import TASKS
+
+log = logging.getLogger(__name__)
 
 
 def prepare(settings: Transfer) -> str:
@@ -30,9 +33,13 @@ def prepare(settings: Transfer) -> str:
     return data.fingerprint(settings.data)
 
 
-def run(settings: Transfer, report: Report, *, device: str, threads: int | None) -> Result:
+def run(
+    settings: Transfer, report: Report, *, device: str, threads: int | None, resume: Snapshot | None = None
+) -> Result:
     """Fine-tune as the settings say, reporting each evaluation; raises ObjectiveError."""
     watch, training = Stopwatch(), settings.training
+    if resume is not None and threads is None:
+        threads = resume.facts["threads"]
     machine = devices.machine(device, training.precision, threads)
     with watch("data"):
         source = sources.find(settings.model)
@@ -44,22 +51,39 @@ def run(settings: Transfer, report: Report, *, device: str, threads: int | None)
         model = models.load(settings.model, source, head, rows.classes, training.seed or 0)
         layers.freeze(model, settings.model.frozen_layers)
         state = trainer.start(model, training, schedule, machine)
+        if resume is not None and _fits(resume, machine):
+            state.load(resume)
+            watch.add(resume.values["seconds"])
     facts = {
         **machine.facts(),
         "model": source.full_name,
         "parameters": layers.total_parameters(model),
         "rows": {"train": len(rows.train), "valid": len(rows.valid)},
         "classes": list(rows.classes),
+        **({"notices": list(rows.notices)} if rows.notices else {}),
         "evaluations_per_epoch": schedule.evaluations_per_epoch,
     }
 
     def result() -> Result:
         return Result(state.progress.evaluations, layers.trainable_parameters(model), dict(watch.seconds), facts)
 
+    def snapshot() -> Snapshot:
+        made = state.save()
+        return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=machine.facts())
+
     for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch):
         with watch("report"):
-            report(replace(evaluation, result=result()))
+            report(replace(evaluation, result=result(), snapshot=snapshot))
     return result()
+
+
+def _fits(resume: Snapshot, machine: devices.Machine) -> bool:
+    """Whether a training continues here to the same bits; the number of the GPU makes no difference."""
+    here = machine.facts()
+    others = [name for name in here if name != "device" and resume.facts.get(name) != here[name]]
+    for name in others:
+        log.warning("%s is %s here and was %s: starting over", name, here[name], resume.facts.get(name))
+    return not others
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,7 @@ class _Rows:
     valid: list[Example]
     classes: tuple[str, ...]
     tokenizer: Any
+    notices: tuple[str, ...] = ()
 
 
 def _lesson(settings: Transfer, rows: _Rows, device: torch.device) -> trainer.Lesson:
@@ -94,4 +119,4 @@ def _encoded(kind: str, wanted: Data, seed: int, source: Source, _fingerprint: s
     splits = data.load(wanted, seed, columns=task.columns(wanted))
     classes = task.classes(splits, wanted)
     train, valid = (task.encode(table, tokenizer, wanted, classes) for table in (splits.train, splits.valid))
-    return _Rows(train, valid, classes, tokenizer)
+    return _Rows(train, valid, classes, tokenizer, splits.notices)

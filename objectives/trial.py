@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from objectives.evaluation import Report, Result
+from objectives.evaluation import Report, Result, Snapshot
 from objectives.settings import Settings, Simulated
 
 
@@ -18,16 +18,25 @@ def prepare(settings: Settings) -> str | None:
     return transfer.prepare(settings)
 
 
-def run(settings: Settings, report: Report, *, device: str = "auto", threads: int | None = None) -> Result:
+def run(
+    settings: Settings,
+    report: Report,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    resume: Snapshot | None = None,
+) -> Result:
     """Run a trial; `report` is called at each evaluation and may raise, which ends the trial.
 
-    `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are. The result follows
-    from the settings, the device's type and the threads. Raises ObjectiveError.
+    `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are, or takes those of
+    `resume`: the snapshot of an earlier run with the same settings and rows, which this run continues. A snapshot of
+    another kind of device, another precision or other versions is passed over, and the trial starts from its first
+    step. The result follows from the settings, the device's type and the threads. Raises ObjectiveError.
     """
     if isinstance(settings, Simulated):
         from objectives import simulated  # needs no torch
 
-        return simulated.run(settings, report)
+        return simulated.run(settings, report, resume)
     from objectives import transfer
 
-    return transfer.run(settings, report, device=device, threads=threads)
+    return transfer.run(settings, report, device=device, threads=threads, resume=resume)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ TEMPLATE = "template_hpo"
 def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(SCRUBBED)]:
         del os.environ[name]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so its children
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["OMP_NUM_THREADS"] = "1"  # the same bits on every machine, and no fight for the cores
     if not hasattr(config, "workerinput"):

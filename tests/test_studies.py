@@ -54,6 +54,18 @@ def test_the_data_is_large_and_varied(name: str, text: str, label: str, expected
     assert openings.most_common(1)[0][1] < 0.02 * len(texts)  # no template text
 
 
+def test_the_chinese_headlines_are_large_and_varied() -> None:
+    found = rows("news_zh.csv")
+    assert all(list(row) == ["标题", "类别"] for row in found)
+    assert Counter(row["类别"] for row in found) == {"财经": 160, "科技": 160, "体育": 160, "文化": 160}
+    titles = [row["标题"] for row in found]
+    assert [title for title in titles if not 8 <= len(title) <= 26 or title != "".join(title.split())] == []
+    shared = Counter(gram for title in titles for gram in {title[start : start + 8] for start in range(len(title) - 7)})
+    assert [gram for gram, titles_with_it in shared.items() if titles_with_it > 1] == []
+    openings = Counter(title[:2] for title in titles)
+    assert openings.most_common(1)[0][1] <= 0.01 * len(titles)  # no template text
+
+
 def test_the_data_has_a_card() -> None:
     card = (DATA / "README.md").read_text("utf-8")
     assert "CC0" in card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -14,17 +15,22 @@ import hpo
 COMMANDS = {
     "launch": ("launch", "Create or continue a study and work on it with local processes."),
     "worker": ("run", "Work on a study in this process, from anywhere: it needs the database and the data alone."),
+    "init": ("init", "Write a first study file for a file of rows: columns, lengths and ranges are guessed."),
     "check": ("run", "Check a study file completely and print the resolved study."),
     "enqueue": ("run", "Queue a point of your own, on top of the budget."),
+    "rename": ("run", "Give a study another name; its trials keep their numbers."),
+    "copy": ("run", "Make a new study that searches the same, with the same budget."),
     "delete": ("run", "Remove a study with all its trials from the database."),
     "studies": ("read", "List the studies of the database."),
     "status": ("read", "How a study stands: its counts, what runs where, the best so far."),
+    "workers": ("read", "The workers that run a trial now, on all machines; one that waits for a trial is not listed."),
     "trials": ("read", "All trials of a study."),
     "show": ("read", "One trial: parameters, settings, attempts and learning curve."),
     "best": ("read", "The best complete trial: its parameters and the metrics of its best evaluation."),
     "export": ("read", "Write all trials to a file."),
     "logs": ("read", "What this machine's workers wrote, in order of time."),
     "dashboard": ("serve", "Serve optuna-dashboard on 127.0.0.1 until Ctrl-C."),
+    "doctor": ("doctor", "Look at what hpo needs of this machine, and say what mends what is wrong."),
     "db": ("db", "The database: the embedded server, or the one that HPO_DATABASE_URL names."),
 }
 
@@ -85,6 +91,9 @@ def group(context: click.Context, home: str | None, database_url: str | None) ->
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `hpo`; exit codes: 0 done, 1 an error to act on (one line), 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     sys.exit(_run(arguments))
 
 

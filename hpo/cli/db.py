@@ -27,7 +27,7 @@ def db() -> None:
 @options.as_json
 @click.pass_obj
 def status(config: Config, as_json: bool) -> None:
-    """Where the database is, whether it runs, and the version of its schema.
+    """Where the database is and whether it runs.
 
     Example: hpo db status
     """
@@ -140,10 +140,10 @@ def _embedded(config: Config) -> dict[str, Any]:
         "server": "embedded",
         "running": found.running,
         "kept": found.kept,
-        "in use": found.in_use,
+        "in_use": found.in_use,
         "port": found.port,
         "pid": found.pid,
-        "version": found.version,
+        "postgresql": found.version,
         "data": _text(found.data),
     }
 
@@ -158,7 +158,7 @@ def _external(url: str) -> dict[str, Any]:
             version = schema.version(connection)
         engine.dispose()
     where = parse_url(url).render_as_string(hide_password=True)
-    return {"server": where, "running": True, "version": server, "schema": version or "not created yet"}
+    return {"server": where, "running": True, "postgresql": server, "schema": version or "not created yet"}
 
 
 def _text(value: Path | None) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from hpo.errors import HpoError, SpecError, StudyError
 
 if TYPE_CHECKING:
     from hpo import live
+    from hpo.cli.options import Budget
     from hpo.launch.local import Launch
     from hpo.spec import StudySpec
     from hpo.store import Store
@@ -31,15 +34,17 @@ if TYPE_CHECKING:
 @click.option("--devices", metavar="0,2", help="CUDA devices to use.  [env: CUDA_VISIBLE_DEVICES]")
 @options.overrides
 @options.renamed
+@options.budget
 @click.option("--detach", is_flag=True, help="Go on in the background.")
 @click.pass_obj
-def launch(
+def launch(  # noqa: PLR0913, PLR0917 - an argument an option
     config: Config,
     study: str,
     workers: int | None,
     devices: str | None,
     overrides: tuple[str, ...],
     renamed: str | None,
+    budget: Budget | None,
     detach: bool,
 ) -> None:
     """Create or continue a study and work on it with local processes.
@@ -58,24 +63,31 @@ def launch(
     for line in skipped:
         click.echo(line, err=True)
     with open_store(config) as store:
-        spec = _planned(config, store, study, overrides, renamed)
+        spec = _planned(config, store, study, _changes(overrides, renamed, budget), budget)
         with report.read(config) as rows:
             state = rows.study(spec.study)
         if state["state"] == "complete":
             _say_complete(state, _again(study, overrides, renamed))
         elif detach:
-            _detach(config, spec.study)
+            _detach(config, spec)
             return
         else:
             _work(Launch(config, store, spec.study, workers or max(1, len(found)), found), spec)
         _farewell(config, spec.study)
 
 
-def _planned(config: Config, store: Store, study: str, overrides: tuple[str, ...], renamed: str | None) -> StudySpec:
+def _changes(overrides: tuple[str, ...], renamed: str | None, budget: Budget | None) -> list[str]:
+    """All that the options change in the study file, as `--set` does."""
+    if budget and any(text.partition("=")[0].strip() == "trials" for text in overrides):
+        raise click.UsageError("--trials and --set trials say the same; give one of them")
+    total = [f"trials={budget.trials}"] if budget and not budget.more else []
+    return [*overrides, *([f"study={renamed}"] if renamed else []), *total]
+
+
+def _planned(config: Config, store: Store, study: str, changes: list[str], budget: Budget | None) -> StudySpec:
     """The study as the database now holds it: from its file, or, where there is none, as it was launched before."""
     from hpo import spec as studies
 
-    changes = [*overrides, *([f"study={renamed}"] if renamed else [])]
     try:
         file = studies.find(study)
     except SpecError as error:
@@ -87,8 +99,8 @@ def _planned(config: Config, store: Store, study: str, overrides: tuple[str, ...
             raise error from None
     else:
         spec = studies.load(file, changes)
-    rows = studies.check_inputs(spec, config.data_root, source=study)
-    return store.create(spec, rows).spec
+    rows = studies.check_inputs(spec, config.data_root, source=study, say=partial(click.echo, err=True))
+    return store.create(spec, rows, more=budget.trials if budget and budget.more else 0).spec
 
 
 def _say_complete(state: dict[str, Any], again: list[str]) -> None:
@@ -97,8 +109,7 @@ def _say_complete(state: dict[str, Any], again: list[str]) -> None:
     if state["spec"]["sampler"]["kind"] == "grid":
         click.echo(f"{line} Its grid has no more points; widen the search under a new name with --as.", err=True)
     else:
-        extended = shlex.join([*again, "--set", f"trials={state['trials'] + 8}"])
-        click.echo(f"{line} Extend it: {extended}", err=True)
+        click.echo(f"{line} Extend it: {shlex.join([*again, '--trials', '+8'])}", err=True)
 
 
 def _again(study: str, overrides: tuple[str, ...], renamed: str | None) -> list[str]:
@@ -115,7 +126,7 @@ def _work(launch: Launch, spec: StudySpec) -> None:
         with _viewed(launch.config, spec) as view:
             LAUNCHERS["local"](replace(launch, watch=view, say=view.say))
     except KeyboardInterrupt:
-        click.echo(f"stopped; go on with: {shlex.join(['hpo', *sys.argv[1:]])}", err=True)
+        click.echo(f"stopped; go on with: {shlex.join(['hpo', *_words(spec)])}", err=True)
         raise
 
 
@@ -155,9 +166,14 @@ Look further:
   hpo db psql                  in SQL: SELECT * FROM hpo.best_params;"""
 
 
-def _detach(config: Config, study: str) -> None:
+def _words(spec: StudySpec) -> list[str]:
+    """The arguments of this launch; trials that are added now are not added again."""
+    return [re.sub(r"^(--trials=)?\+\d+$", rf"\g<1>{spec.trials}", word) for word in sys.argv[1:]]
+
+
+def _detach(config: Config, spec: StudySpec) -> None:
     """The same launch in a process of its own that no terminal ends."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    study, arguments = spec.study, [word for word in _words(spec) if word != "--detach"]
     log = config.logs / study / "launch.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import click
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many trials, or so many `more` than there are."""
+
+    trials: int
+    more: bool
+
+
+def _budget(context: click.Context, param: click.Parameter, value: str | None) -> Budget | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\+?)0*([1-9]\d*)", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is neither a number of trials, such as 30, nor one to add, such as +20")
+    return Budget(int(found[2]), more=bool(found[1]))
+
 
 study = click.option(
     "-s", "--study", metavar="STUDY", required=True, help="A study's name, a shipped one's, or a study file."
+)
+study_or_all = click.option(
+    "-s", "--study", metavar="STUDY", help="A study's name, a shipped one's, or a study file; by default all studies."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 as_csv = click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout.")
@@ -13,6 +37,9 @@ overrides = click.option(
     "--set", "overrides", metavar="ADDRESS=VALUE", multiple=True, help="Override any key of the study file; repeatable."
 )
 renamed = click.option("--as", "renamed", metavar="NAME", help="Another name for the study.")
+budget = click.option(
+    "--trials", "budget", metavar="N|+N", callback=_budget, help="The budget, or with + how many trials to add to it."
+)
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 

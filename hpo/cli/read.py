@@ -65,6 +65,28 @@ def status(config: Config, study: str, as_json: bool) -> None:
 
 
 @click.command()
+@options.as_json
+@click.pass_obj
+def workers(config: Config, as_json: bool) -> None:
+    """The workers that run a trial now, on all machines; one that waits for a trial is not listed.
+
+    `beat` is how many seconds ago a worker gave its last sign of life.
+
+    Example: hpo workers
+    """
+    with report.read(config) as rows:
+        found = rows.workers()
+    if as_json:
+        tables.print_json(found)
+    elif found:
+        columns = ("worker", "host", "pid", "device", "study", "trial", "step")
+        body = ([*(row[column] for column in columns), round(row["last_beat"], 1)] for row in found)
+        tables.show(body, (*columns, "beat"))
+    else:
+        click.echo("no worker runs a trial now; start one: hpo worker", err=True)
+
+
+@click.command()
 @options.study
 @options.as_json
 @options.as_csv
@@ -170,7 +192,7 @@ def logs(config: Config, study: str, trial: int | None, follow: bool) -> None:
         raise StudyError(f"{study}: no logs in {folder}; logs stay on the machine whose workers write them")
     positions: dict[Path, int] = {}
     while True:
-        for line in sorted(_new_lines(folder, positions, trial)):
+        for line in sorted(_new_lines(folder, positions, trial), key=_when):
             click.echo(line)
         if not follow:
             return
@@ -210,6 +232,10 @@ def _new_lines(folder: Path, positions: dict[Path, int], trial: int | None) -> I
         whole = text[: text.rfind(b"\n") + 1]
         positions[file] = positions.get(file, 0) + len(whole)
         yield from (entry for entry in _entries(whole.decode("utf-8", "replace")) if _is_of(entry, trial))
+
+
+def _when(entry: str) -> str:
+    return entry.partition(" ")[0]
 
 
 def _entries(text: str) -> Iterator[str]:

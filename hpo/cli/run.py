@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from hpo.cli import options
 from hpo.config import Config
 
+if TYPE_CHECKING:
+    from hpo.spec import StudySpec
+
 
 @click.command()
-@options.study
+@options.study_or_all
+@click.option("--drain", is_flag=True, help="Without --study: end when nothing is left, do not wait for new studies.")
 @click.pass_obj
-def worker(config: Config, study: str) -> None:
+def worker(config: Config, study: str | None, drain: bool) -> None:
     """Work on a study in this process, from anywhere: it needs the database and the data alone.
+
+    Where none is named, it serves all studies of the database, those of higher `priority` first, then the older ones,
+    and waits for new ones. A study whose rows or model are not on this machine is skipped.
 
     Example: HPO_DATABASE_URL=postgresql://... hpo worker --study bert-news
     """
-    command = [sys.executable, "-m", "hpo.worker", "--study", options.name_of(study)]
+    if study and drain:
+        raise click.UsageError("--drain goes without --study: a worker of one study ends with it")
+    chosen = ["--study", options.name_of(study)] if study else ["--drain"] * drain
+    command = [sys.executable, "-m", "hpo.worker", *chosen]
     os.execve(sys.executable, command, {**os.environ, **config.environ()})  # noqa: S606 - our own module
 
 
@@ -31,7 +44,8 @@ def worker(config: Config, study: str) -> None:
 def check(config: Config, file: str, overrides: tuple[str, ...], data: bool) -> None:
     """Check a study file completely and print the resolved study.
 
-    FILE is a study file or a shipped study's name; --set overrides any key of it.
+    FILE is a study file or a shipped study's name; --set overrides any key of it. What the rows look like, and what in
+    them spoils a comparison, goes to stderr.
 
     Example: hpo check bert-news --set training.epochs=1
     """
@@ -39,8 +53,26 @@ def check(config: Config, file: str, overrides: tuple[str, ...], data: bool) -> 
 
     spec = studies.load(studies.find(file), overrides)
     if data:
-        studies.check_inputs(spec, config.data_root, source=file)
+        studies.check_inputs(spec, config.data_root, source=file, say=partial(click.echo, err=True))
     click.echo(studies.render(spec), nl=False)
+    if data:
+        _say_survey(spec, config)
+
+
+def _say_survey(spec: StudySpec, config: Config) -> None:
+    """What the rows look like, and what to do about it."""
+    from hpo import spec as studies
+    from hpo import tables
+    from objectives import settings, survey
+
+    wanted = studies.settings_for(spec, {}, config.data_root)
+    if not isinstance(wanted, settings.Transfer):
+        return
+    found = survey.survey(wanted, spec.seed)
+    rows = [[name, *(by_split.get(split) for split in found.splits)] for name, by_split in found.measures.items()]
+    tables.console(stderr=True).print(tables.table(rows, ("\nrows of the study", *found.splits)))
+    for line in found.advice:
+        click.echo(f"warning: {line}", err=True)
 
 
 @click.command()
@@ -84,3 +116,46 @@ def delete(config: Config, study: str, yes: bool) -> None:
             click.confirm(f"Delete {name} and its {made} trials?", abort=True, err=True)
         store.delete(name)
     click.echo(f"deleted {name}", err=True)
+
+
+@click.command()
+@options.study
+@click.argument("new")
+@click.pass_obj
+def rename(config: Config, study: str, new: str) -> None:
+    """Give a study another name; its trials keep their numbers.
+
+    Refused while trials are running. The logs of this machine move along.
+
+    Example: hpo rename -s bert-news bert-news-old
+    """
+    from hpo import changing
+    from hpo.store import open_store
+
+    name = options.name_of(study)
+    with open_store(config) as store:
+        changing.rename(store, name, new)
+    with suppress(OSError):  # there are none, or some are in the way: then they stay
+        (config.logs / name).rename(config.logs / new)
+    click.echo(f"{name} is {new} now", err=True)
+
+
+@click.command()
+@options.study
+@click.argument("new")
+@click.option("--trials-too", is_flag=True, help="With all trials as they stand, not from the beginning.")
+@click.pass_obj
+def copy(config: Config, study: str, new: str, trials_too: bool) -> None:
+    """Make a new study that searches the same, with the same budget.
+
+    With --trials-too it goes on from all trials as they stand, with their numbers; what is running goes on in both.
+
+    Example: hpo copy -s bert-news bert-news-2
+    """
+    from hpo import changing
+    from hpo.store import open_store
+
+    name = options.name_of(study)
+    with open_store(config) as store:
+        changing.copy(store, name, new, trials_too)
+    click.echo(f"copied; run it with: hpo launch -s {new}", err=True)

@@ -47,6 +47,20 @@ def roomy(devices: list[Device]) -> tuple[list[Device], list[str]]:
     return [device for device in devices if device not in full], lines
 
 
+def used(visible: str | None) -> str:
+    """What a worker with this CUDA_VISIBLE_DEVICES computes on: the first device's name, or `cpu`; no torch."""
+    if (visible is not None and not visible.strip()) or shutil.which("nvidia-smi") is None:
+        return "cpu"
+    first = (_names(visible) or ["0"])[0]
+    query = ["nvidia-smi", "-i", first, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    except subprocess.TimeoutExpired:
+        return first
+    lines = said.stdout.strip().splitlines() if said.returncode == 0 else []
+    return lines[0] if lines else "cpu" if visible is None else first
+
+
 def _names(listed: str | None) -> list[str]:
     return [name.strip() for name in (listed or "").split(",") if name.strip()]
 

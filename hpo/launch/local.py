@@ -152,10 +152,14 @@ class Crew:
 
     def _environ(self, slot: int) -> dict[str, str]:
         environ = {**os.environ, **self.launch.config.environ(), "TOKENIZERS_PARALLELISM": "false"}
-        environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // self.launch.workers)))
+        environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // self.launch.workers)))
         if self.launch.devices:
             environ["CUDA_VISIBLE_DEVICES"] = self.launch.devices[slot % len(self.launch.devices)].name
         return environ
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def last_error(log: Path) -> str:
@@ -188,9 +192,9 @@ class _Asked:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[_Asked]:
-    """Count SIGINT, SIGTERM and SIGHUP instead of obeying them, for the length of the block."""
+    """Count what asks for an end, SIGUSR1 and 2 being a scheduler's, instead of obeying it within the block."""
     asked = _Asked()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
     before = {number: signal.signal(number, asked.again) for number in numbers}
     try:
         yield asked

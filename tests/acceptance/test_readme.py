@@ -84,7 +84,7 @@ class Reader:
         for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
             command, _, answer = part.partition("\n")
             said = [" ".join(line.split()) for line in self.run(["bash", "-c", briefly(command)]).splitlines()]
-            heads = [line for line in answer.splitlines() if re.fullmatch(r"[a-z_]+(  +[a-z_]+)+", line)]
+            heads = [line for line in answer.splitlines() if re.fullmatch(r"[a-z]\w*(  +[a-z]\w*)+", line)]
             assert [head for head in heads if " ".join(head.split()) not in said] == [], (command, said)
 
     def sql(self, block: Block) -> None:

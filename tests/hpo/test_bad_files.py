@@ -24,7 +24,9 @@ METRICS = (
     "val_loss, train_loss, accuracy, auc, precision_macro, precision_weighted, recall_macro, recall_weighted, "
     "f1_macro, f1_weighted, precision[CLASS], recall[CLASS], f1[CLASS]"
 )
-HEAD = "study, objective, search, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts"
+HEAD = (
+    "study, objective, search, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts, priority"
+)
 
 TEXTS = {
     b"": ": is empty; give a mapping with study, objective and search",
@@ -112,6 +114,12 @@ OVERRIDES = {
     ),
     "data.split.valid=1.5": "pets.yaml: objective.data.split.valid: 1.5 is too high; it must be below 1",
     "data.split.valid=half": "pets.yaml: objective.data.split.valid: 'half' is not a number",
+    "data.encoding=utf9": (
+        "pets.yaml: objective.data.encoding: 'utf9' is no encoding that Python knows; did you mean utf_8?"
+    ),
+    "data.delimiter=;;": (
+        "pets.yaml: objective.data.delimiter: ';;' is no delimiter; right is one character such as ';', or tab"
+    ),
     "data.split={valid: 0.6, test: 0.5}": (
         "pets.yaml: objective.data.split: the shares add up to 1.1 and leave no rows to train on; lower valid or test"
     ),
@@ -176,6 +184,10 @@ SEARCHES = {
     ),
     "{data.split.valid: [0.1]}": (
         "search.data.split.valid: cannot be searched: "
+        "trials on other rows or labels do not compare; make it another study"
+    ),
+    "{data.clean.unicode: [none, nfkc]}": (
+        "search.data.clean.unicode: cannot be searched: "
         "trials on other rows or labels do not compare; make it another study"
     ),
     "{task.kind: [x]}": (

@@ -472,7 +472,7 @@ def test_the_embedded_server_from_start_to_stop(hpo: Run, tmp_path: Path) -> Non
     try:
         assert hpo("db", "start", **own).stderr == "the embedded server keeps running; stop it with: hpo db stop\n"
         found = json.loads(hpo("db", "status", "--json", **own).stdout)
-        assert (found["server"], found["running"], found["kept"], found["in use"]) == ("embedded", True, True, False)
+        assert (found["server"], found["running"], found["kept"], found["in_use"]) == ("embedded", True, True, False)
         assert hpo("studies", "--json", **own).stdout == "[]\n"
         assert hpo("db", "url", **own).stdout.startswith(f"postgresql+psycopg2://hpo@127.0.0.1:{found['port']}/hpo?")
     finally:

@@ -94,7 +94,7 @@ def test_a_child_sees_the_same_places(environ: dict[str, str]) -> None:
 
 
 def test_an_unset_place_is_no_variable() -> None:
-    assert set(load({}).environ()) == {"HPO_HOME", "HPO_BEAT", "HPO_GRACE", "HPO_PATIENCE"}
+    assert set(load({}).environ()) == {"HPO_HOME", "HPO_BEAT", "HPO_GRACE", "HPO_PATIENCE", "HPO_CHECKPOINT"}
 
 
 def test_a_bad_variable_is_one_line_of_any_command(run: Run) -> None:

@@ -274,7 +274,9 @@ def test_differences_that_make_another_study(load: Load) -> None:
 
 
 def test_what_may_change_on_relaunch_is_no_difference(load: Load) -> None:
-    new = load("trials=50", "pruner=none", "enqueue=[{training.batch_size: 8}]", "max_attempts=9", "study=b")
+    new = load(
+        "trials=50", "pruner=none", "enqueue=[{training.batch_size: 8}]", "max_attempts=9", "priority=2", "study=b"
+    )
     assert spec.differences(load(), new) == []
 
 

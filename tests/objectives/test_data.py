@@ -91,10 +91,24 @@ FILES = [
     ("a.csv", "", "is empty; right is a header and rows, or a JSON object a line"),
     ("a.csv", b"\xef\xbb\xbf\n \n", "is empty; right is a header and rows, or a JSON object a line"),
     ("a.csv", "text,label\n", "has a header and no rows"),
-    ("a.txt", CSV, "unknown suffix '.txt'; right is one of .csv, .tsv, .jsonl, .json, .parquet"),
-    ("a", CSV, "unknown suffix ''; right is one of .csv, .tsv, .jsonl, .json, .parquet"),
-    ("a.csv", b"text,label\ncaf\xe9,x\n", "byte 0xe9 at offset 14 is not UTF-8; save the file as UTF-8"),
-    ("a.csv", b"t\0e", "has a NUL byte at offset 1: binary or UTF-16; right is text in UTF-8"),
+    ("a.txt", CSV, "unknown suffix '.txt'; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
+    ("a", CSV, "unknown suffix ''; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
+    (
+        "a.csv",
+        "é,ü,ß\n".encode() + b"\xff,x,y\n",
+        "byte 0xff at offset 9 is not UTF-8, while the rest is; mend it, or set data.encoding",
+    ),
+    (
+        "a.csv",
+        b"\x89PNG\x01\xe9",
+        "byte 0x89 at offset 0 is not UTF-8; save the file as UTF-8, or set data.encoding",
+    ),
+    (
+        "a.csv",
+        b"t\0e",
+        "has a NUL byte at offset 1: binary, or UTF-16 without a mark; "
+        "right is text in UTF-8, or data.encoding: utf-16-le",
+    ),
     ("a.csv", "a,b,a\n1,2,3\n", "column 'a' stands 2 times; give each column its own name"),
     ("a.csv", 'a,b\n"1\n",2\n1,2,3\n', ", line 4: 3 fields, where the header has 2"),
     ("a.csv", "a,b\n\n1\n", ", line 3: 1 field, where the header has 2"),
@@ -108,12 +122,17 @@ FILES = [
     (
         "a.csv",
         "a;b\n1;2\n",
-        "the header is one column and contains ';'; right is a file separated by commas",
+        "the header is one column and contains ';'; set data.delimiter: ';', or separate it by commas",
+    ),
+    (
+        "a.csv",
+        "a\tb\n1\t2\n",
+        "the header is one column and contains '\\t'; set data.delimiter: tab, or separate it by commas",
     ),
     (
         "a.tsv",
         "a,b\n1,2\n",
-        "the header is one column and contains ','; right is a file separated by tabs",
+        "the header is one column and contains ','; set data.delimiter: ',', or separate it by tabs",
     ),
     (
         "a.jsonl",
@@ -125,6 +144,7 @@ FILES = [
     ("a.json", '{"a": 1}\nnull\n', ", line 2: is null; right is a JSON object a line"),
     ("a.json", "1\n", ", line 1: is a number or boolean; right is a JSON object a line"),
     ("a.parquet", "no", "is no Parquet file that can be read: "),
+    ("a.xlsx", "no", "is no Excel file that can be read: File is not a zip file"),
 ]
 
 
@@ -169,9 +189,15 @@ TABLES = [
     (
         {},
         CSV + "more,\nmore, \n",
-        "data.label: {}, line 42: column 'label' is empty, as in 2 of 42 rows; fill or remove them",
+        "data.label: {}, line 42: column 'label' is empty, as in 2 of 42 rows; "
+        "fill or remove them, as data.clean.drop_empty does",
     ),
-    ({}, CSV + ",yes\n", "data.text: {}, line 42: column 'text' is empty, as in 1 of 41 rows; fill or remove them"),
+    (
+        {},
+        CSV + ",yes\n",
+        "data.text: {}, line 42: column 'text' is empty, as in 1 of 41 rows; "
+        "fill or remove them, as data.clean.drop_empty does",
+    ),
     ({}, CSV + "more,rare\n", "data.label: class 'rare' has one row; train and valid need one each"),
     (
         {"split": Split(valid=30, test=10)},
@@ -413,7 +439,7 @@ def test_order_is_a_shuffle_of_rows_seed_and_epoch_alone():
 
 
 def test_importing_data_is_light():
-    heavy = "'torch', 'numpy', 'pyarrow', 'datasets', 'sklearn', 'fsspec'"
+    heavy = "'torch', 'numpy', 'pyarrow', 'datasets', 'sklearn', 'fsspec', 'openpyxl'"
     script = f"import sys, objectives.data; print([m for m in ({heavy}) if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"

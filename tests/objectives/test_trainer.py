@@ -20,10 +20,10 @@ from torch.nn.functional import cross_entropy
 from objectives import devices, layers, models, optimizers, sources, trainer
 from objectives.batches import Batch, Example, pad
 from objectives.errors import ObjectiveError
-from objectives.evaluation import Evaluation
+from objectives.evaluation import Evaluation, Snapshot
 from objectives.plan import plan
 from objectives.settings import Model, Training
-from objectives.state import Progress, Snapshot, State
+from objectives.state import Progress, State
 from objectives.stopwatch import Stopwatch
 
 Checkpoint = Callable[[str], Path]

@@ -1,0 +1,57 @@
+"""The command `hpo init`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from hpo import tables
+from hpo.config import Config
+
+
+@click.command()
+@click.argument("file")
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="The study file; by default NAME.yaml, here."
+)
+@click.option("--text", metavar="COLUMN", help="The column to read.")
+@click.option("--label", metavar="COLUMN", help="The column to predict.")
+@click.option("--study", metavar="NAME", help="The study's name; by default the file's.")
+@click.option("--force", is_flag=True, help="Overwrite the study file.")
+@click.pass_obj
+def init(
+    config: Config, file: str, out: Path | None, text: str | None, label: str | None, study: str | None, force: bool
+) -> None:
+    """Write a first study file for a file of rows: columns, lengths and ranges are guessed.
+
+    FILE is a .csv, .tsv, .jsonl, .parquet or .xlsx file. The study file says why for each guess.
+
+    Example: hpo init reviews.csv -o reviews.yaml
+    """
+    from hpo import init as making
+
+    made = making.draft(file, out, text=text, label=label, study=study)
+    making.write(made, force)
+    for notice in made.table.notices:
+        click.echo(notice, err=True)
+    guesses = [guess for guess in made.guesses if guess.why and not guess.off]
+    tables.show([(guess.address, guess.written, guess.why) for guess in guesses], ("guessed", "value", "why"))
+    rows = [(_cut(row, 90), f"-> {_cut(name, 30)}") for row, name in made.examples]
+    tables.show(rows, (f"\n{made.text.name}", f"\n{made.label.name}"))
+    path = shlex.quote(os.fspath(made.path))
+    click.echo(_NEXT.format(path=path, file=shlex.quote(file)), err=True)
+
+
+_NEXT = """
+Wrote {path}. Is it right? Mend it there, or anew: hpo init {file} --text COLUMN --label COLUMN --force
+  hpo check {path}         read the data as trials do
+  hpo launch -s {path}     search"""
+
+
+def _cut(text: str, most: int) -> str:
+    """The text on one line, and no longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."

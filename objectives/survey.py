@@ -1,0 +1,193 @@
+"""What the rows of a study look like, split by split, and what in them spoils a comparison; no torch."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from objectives import data, sources, tokens
+from objectives.errors import DataError, ObjectiveError
+from objectives.settings import Transfer
+
+LIMIT = 10_000
+"""Rows of a split whose tokens are counted and that are compared; of more, so many at equal distances."""
+
+NEAR = 0.8
+"""Texts are near duplicates where so much of all their 5-grams is in both."""
+
+_LISTED = 12
+_SKETCH = 4
+_CROWD = 8
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Measures by split, in the order they are read, and what to do about them, a line each."""
+
+    measures: Mapping[str, Mapping[str, str]]
+    advice: Sequence[str]
+    splits: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The splits of a study, by name, and what was found so far."""
+
+    settings: Transfer
+    tables: Mapping[str, data.Table]
+    measures: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    advice: list[str] = field(default_factory=list)
+
+    def texts(self, name: str) -> Sequence[str]:
+        return self.tables[name].column(self.settings.data.text)
+
+    def labels(self, name: str) -> Sequence[str]:
+        return self.tables[name].column(self.settings.data.label)
+
+
+def survey(settings: Transfer, seed: int) -> Survey:
+    """What the rows look like; raises DataError where those to train and validate on cannot be read.
+
+    Test rows are counted like the others; where they cannot be read, that is among the advice.
+    """
+    advice = []
+    try:
+        splits = data.load(settings.data, seed, test=True)
+    except DataError as error:
+        splits = data.load(settings.data, seed)
+        advice.append(f"the test rows: objective.{error}")
+    tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    look = _Look(settings, {name: table for name, table in tables.items() if table is not None}, advice=advice)
+    for measure in (_classes, _repeats, _leaks, _near, _tokens):
+        measure(look)
+    return Survey(look.measures, look.advice, list(look.tables))
+
+
+def _classes(look: _Look) -> None:
+    most = Counter(look.labels("train")).most_common()
+    for name, table in look.tables.items():
+        look.measures["rows"][name] = str(len(table))
+        counts = Counter(look.labels(name))
+        for label, _ in most[:_LISTED]:
+            look.measures[f"class {label}"][name] = f"{_share(counts[label], len(table))} ({counts[label]})"
+        if more := most[_LISTED:]:
+            rest = sum(counts[label] for label, _ in more)
+            look.measures[f"{len(more)} more classes"][name] = f"{_share(rest, len(table))} ({rest})"
+    if most[0][1] >= 10 * most[-1][1] and look.settings.training.class_weights == "none":
+        times = most[0][1] // most[-1][1]
+        seen = f"class {most[0][0]!r} has {times} times the training rows of {most[-1][0]!r}"
+        look.advice.append(f"{seen}: metric: f1_macro and training.class_weights: balanced count them the same")
+
+
+def _repeats(look: _Look) -> None:
+    for name, table in look.tables.items():
+        look.measures["texts that stood before"][name] = str(len(table) - len(set(look.texts(name))))
+    pairs = {pair for name in look.tables for pair in zip(look.texts(name), look.labels(name), strict=True)}
+    doubted = sum(count > 1 for count in Counter(text for text, _ in pairs).values())
+    if doubted:
+        look.advice.append(f"{_counted(doubted, 'text')} with more than one label: no model can be right on all")
+
+
+def _leaks(look: _Look) -> None:
+    known, found = set(look.texts("train")), 0
+    for name in _others(look):
+        count = sum(text in known for text in look.texts(name))
+        look.measures["the same text in train"][name] = str(count)
+        found += count
+    if found:
+        way = "data.clean.deduplicate removes them" if look.settings.data.path else "remove them from one of the two"
+        look.advice.append(f"{_counted(found, 'text')} to validate or test on also in train: {way}")
+
+
+def _near(look: _Look) -> None:
+    same, known, found = set(look.texts("train")), _Sketches(_sampled(look.texts("train"))), 0
+    for name in _others(look):
+        count = sum(text not in same and known.has_near(text) for text in _sampled(look.texts(name)))
+        look.measures["nearly the same text in train"][name] = str(count)
+        found += count
+    if found >= 0.01 * sum(len(look.tables[name]) for name in _others(look)) > 0:
+        way = "if a column tells what belongs together, name it in data.group"
+        look.advice.append(f"{_counted(found, 'text')} to validate or test on nearly the same in train: {way}")
+
+
+def _tokens(look: _Look) -> None:
+    try:
+        source = sources.find(look.settings.model)
+    except ObjectiveError:
+        return
+    found = {name: tokens.count(source, _sampled(look.texts(name))) for name in look.tables}
+    counts = {name: count for name, count in found.items() if count is not None}
+    limit = look.settings.data.max_length
+    for name, count in counts.items():
+        lengths = sorted(count.lengths)
+        middle, high = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
+        look.measures["tokens: median, 95 %, most"][name] = f"{middle}, {high}, {lengths[-1]}"
+        cut = _share(sum(length > limit for length in lengths), len(lengths))
+        look.measures[f"cut at max_length {limit}"][name] = cut
+        look.measures["unknown tokens"][name] = _share(count.unknown, sum(lengths))
+    look.advice.extend(_of_tokens(look, counts))
+
+
+def _of_tokens(look: _Look, counts: Mapping[str, tokens.Counts]) -> Iterator[str]:
+    lengths = [length for count in counts.values() for length in count.lengths]
+    cut = sum(length > look.settings.data.max_length for length in lengths)
+    if cut > 0.1 * len(lengths):
+        yield f"{_share(cut, len(lengths))} of the texts are cut off: raise data.max_length"
+    unknown = sum(count.unknown for count in counts.values())
+    if unknown > 0.05 * sum(lengths):
+        seen = f"{_share(unknown, sum(lengths))} of the tokens are unknown to {look.settings.model.name}"
+        yield f"{seen}: model.name: bert-base-chinese or xlm-roberta-base may know them"
+
+
+def _others(look: _Look) -> list[str]:
+    return [name for name in look.tables if name != "train"]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _share(part: int, whole: int) -> str:
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.0f} %" if share >= 10 or not part else f"{share:.1f} %"
+
+
+def _sampled(texts: Sequence[str]) -> Sequence[str]:
+    return texts[:: max(1, -(-len(texts) // LIMIT))]
+
+
+class _Sketches:
+    """Texts by the lowest hashes of their 5-grams: near duplicates share one of them almost always.
+
+    At most so many texts are kept for a hash, so that the cost grows with the texts, not with their pairs.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.grams = [_grams(text) for text in texts]
+        self.homes: dict[int, list[int]] = defaultdict(list)
+        for index, grams in enumerate(self.grams):
+            for low in sorted(grams)[:_SKETCH]:
+                if len(self.homes[low]) < _CROWD:
+                    self.homes[low].append(index)
+
+    def has_near(self, text: str) -> bool:
+        """Whether a text has nearly the 5-grams of one of these."""
+        grams = _grams(text)
+        lowest = sorted(grams)[:_SKETCH]
+        candidates = {index for low in lowest for index in self.homes.get(low, ())}
+        return any(_overlap(grams, self.grams[index]) for index in candidates)
+
+
+def _grams(text: str) -> frozenset[int]:
+    """The hashes of a text's runs of five characters, whatever its case and spaces, of its first thousand."""
+    plain = " ".join(text.casefold().split())[:1000]
+    return frozenset(crc32(plain[start : start + 5].encode()) for start in range(max(1, len(plain) - 4)))
+
+
+def _overlap(one: frozenset[int], other: frozenset[int]) -> bool:
+    if min(len(one), len(other)) < NEAR * max(len(one), len(other)):
+        return False
+    both = len(one & other)
+    return both >= NEAR * (len(one) + len(other) - both)

@@ -1,0 +1,31 @@
+"""Tokens of texts by the `tokenizers` library, without torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from objectives.sources import Source
+
+
+class Counts(NamedTuple):
+    """Tokens of each text, special ones included, and how many of all are unknown to the vocabulary."""
+
+    lengths: list[int]
+    unknown: int
+
+
+def count(source: Source, texts: Sequence[str]) -> Counts | None:
+    """The tokens of the texts for a model that is a folder with a `tokenizer.json`; None for any other."""
+    path = Path(source.where) / "tokenizer.json"
+    if not path.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    unknown = next((tokenizer.token_to_id(name) for name in ("[UNK]", "<unk>") if tokenizer.token_to_id(name)), None)
+    rows = [row.ids for row in tokenizer.encode_batch(list(texts))]
+    return Counts([len(row) for row in rows], sum(row.count(unknown) for row in rows) if unknown is not None else 0)

@@ -1,0 +1,154 @@
+"""A trial whose worker is killed goes on from its checkpoint, to the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from support import environment, wait_until
+
+from hpo.config import Config
+
+pytestmark = pytest.mark.acceptance
+Hpo = Callable[..., subprocess.CompletedProcess[str]]
+
+REAL = """
+study: {name}
+objective:
+  task: text-classification
+  data: {{path: rows.csv, text: text, label: label, split: {{train: 80, valid: 24, test: 0}}, max_length: 16}}
+  model: {{frozen_layers: 4, pooling: mean}}
+  training: {{epochs: 6, batch_size: 8, warmup_ratio: 0.1}}
+search:
+  training.learning_rate: {{low: 1e-4, high: 1e-3, log: true}}
+sampler: random
+pruner: {pruner}
+trials: 2
+"""
+TOY = """
+study: {name}
+objective: {{simulated: {{evaluations: 8, seconds: 8}}}}
+search:
+  simulated.dropout: {{low: 0.0, high: 0.5}}
+sampler: random
+pruner: {pruner}
+trials: 2
+"""
+
+
+@pytest.fixture
+def config(config: Config) -> Config:
+    """Checkpoints at every evaluation."""
+    return replace(config, checkpoint=0.001)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[..., str]:
+    words = ("cold", "warm", "slow", "quick", "old", "new", "soft", "loud")
+    rows = [
+        f"the {a} {b} {c},{'yes' if a < b else 'no'}" for a in words for b in words for c in ("day", "night") if a != b
+    ]
+    (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+
+    def write(text: str, name: str, pruner: str = "none") -> str:
+        (tmp_path / f"{name}.yaml").write_text(text.format(name=name, pruner=pruner))
+        return str(tmp_path / f"{name}.yaml")
+
+    return write
+
+
+@pytest.fixture
+def launched(config: Config) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def launch(file: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "hpo", "launch", "-s", file, "-w", "1"]
+        quiet = subprocess.DEVNULL
+        processes.append(subprocess.Popen(command, env=environment(config), stdout=quiet, stderr=quiet))
+        return processes[-1]
+
+    yield launch
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def shown(hpo: Hpo, name: str, number: int) -> dict[str, Any]:
+    said = hpo("show", "-s", name, str(number), "--json", check=False)
+    found: dict[str, Any] = json.loads(said.stdout) if said.returncode == 0 else {"curve": [], "history": []}
+    return found
+
+
+def worker(config: Config) -> int:
+    """The pid of the one worker that holds a trial."""
+    with closing(psycopg2.connect(str(config.database_url).replace("+psycopg2", ""))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pid FROM hpo.attempts WHERE current AND ended IS NULL")
+        return int(cursor.fetchall()[0][0])
+
+
+def losses(trial: dict[str, Any]) -> list[tuple[int, float]]:
+    return [(row["step"], row["metrics"]["val_loss"]) for row in trial["curve"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "pruner"), [(TOY, "none"), (REAL, "none"), (REAL, "asha")], ids=["toy", "real", "asha"]
+)
+def test_a_killed_trial_ends_as_an_undisturbed_one(
+    hpo: Hpo, study: Callable[..., str], launched: Any, config: Config, text: str, pruner: str
+) -> None:
+    hpo("launch", "-s", study(text, "calm", pruner), "-w", "1")
+    launch = launched(study(text, "killed", pruner))
+    wait_until(lambda: list(Path(config.checkpoints).glob("*/*/00000[1-5]-*.safetensors")), 90)
+    os.kill(worker(config), signal.SIGKILL)
+    assert launch.wait(120) == 0
+    for number in (0, 1):
+        calm, killed = shown(hpo, "calm", number), shown(hpo, "killed", number)
+        assert losses(killed) == losses(calm)
+        assert (killed["value"], killed["params"], killed["state"]) == (calm["value"], calm["params"], calm["state"])
+    histories = [[attempt["outcome"] for attempt in shown(hpo, "killed", number)["history"]] for number in (0, 1)]
+    assert ["died", "complete"] in histories
+    assert "continues from the checkpoint of step" in hpo("logs", "-s", "killed").stdout
+    assert not list((config.home / "artifacts").rglob("*.safetensors"))
+
+
+def test_a_stopped_trial_goes_on_where_it_was(hpo: Hpo, study: Callable[..., str], launched: Any) -> None:
+    file = study(TOY, "stopped")
+    launch = launched(file)
+    wait_until(lambda: len(shown(hpo, "stopped", 0)["curve"]) >= 2)
+    launch.send_signal(signal.SIGTERM)
+    assert launch.wait(60) == 130
+    before = shown(hpo, "stopped", 0)["curve"][-1]["step"]
+    hpo("launch", "-s", file)
+    curve = shown(hpo, "stopped", 0)["curve"]
+    assert [row["attempt"] for row in curve] == [1] * before + [2] * (8 - before)
+    assert f"continues from the checkpoint of step {before}" in hpo("logs", "-s", "stopped").stdout
+
+
+def test_a_folder_that_cannot_be_written_costs_no_trial(hpo: Hpo, study: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    hpo("launch", "-s", study(TOY, "full"), HPO_ARTIFACTS=str(tmp_path / "file"))
+    assert shown(hpo, "full", 1)["state"] == "COMPLETE"
+    assert "no checkpoint of step 1" in hpo("logs", "-s", "full").stdout
+
+
+def test_what_a_killed_worker_left_is_swept(hpo: Hpo, study: Callable[..., str], launched: Any, config: Config) -> None:
+    file = study(TOY, "swept")
+    launch = launched(file)
+    wait_until(lambda: list(Path(config.checkpoints).glob("*/*/*.safetensors")), 60)
+    launch.send_signal(signal.SIGTERM)
+    launch.wait(60)
+    (kept,) = Path(config.checkpoints).glob("*/*")
+    kept.rename(kept.with_name("999"))
+    hpo("launch", "-s", file)
+    assert not list(Path(config.checkpoints).glob("*/*"))
