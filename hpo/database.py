@@ -92,8 +92,12 @@ def without_password(url: URL) -> URL:
 
 def is_refusal(error: BaseException) -> bool:
     """Whether the database went away or denies its role what was asked: not for us to mend."""
-    denied = isinstance(getattr(error, "orig", None), psycopg2.errors.InsufficientPrivilege)
-    return denied or isinstance(error, LOST)
+    cause: BaseException | None = error  # Optuna wraps what it gets
+    while cause is not None:
+        if isinstance(cause, LOST) or isinstance(getattr(cause, "orig", None), psycopg2.errors.InsufficientPrivilege):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def explain(error: BaseException) -> str:
