@@ -451,6 +451,8 @@ def test_ctrl_c_ends_a_command_with_130(config: Config) -> None:
         said = b""
         while b"[y/N]" not in said:
             said += asking.stderr.read1()
+        # A signal in the instant between Python's last look for one and its read() would not wake the read().
+        wait_until(lambda: Path(f"/proc/{asking.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S")
         asking.send_signal(signal.SIGINT)
         assert asking.wait(30) == 130
         assert b"Traceback" not in asking.stderr.read()
