@@ -129,8 +129,8 @@ def test_50_random_trials_with_8_workers(hpo: Hpo, written: Callable[..., str]) 
     check_exact(found, 50)
     assert len(set(points(found))) == 50
     again = hpo("launch", "-s", "exact", "-w", "8")  # by name: the database knows it
-    assert "exact is complete: 50 trials. Extend it: hpo launch -s exact --set trials=58" in again.stderr
-    hpo("launch", "-s", "exact", "--set", "trials=52", "-w", "2")
+    assert "exact is complete: 50 trials. Extend it: hpo launch -s exact --trials +8" in again.stderr
+    hpo("launch", "-s", "exact", "--trials", "+2", "-w", "2")
     check_exact(trials(hpo), 52)
 
 
