@@ -318,3 +318,12 @@ def test_a_worker_frozen_within_a_transaction_loses_its_locks(store: Store) -> N
         connection.execute(text("SELECT 1"))
     connection.close()
     frozen.close()
+
+
+@pytest.mark.parametrize(("step", "loss", "pruned"), [(2, 9.0, True), (3, 9.0, False), (3, float("nan"), True)])
+def test_a_trial_that_trained_to_its_end_is_not_pruned(store: Store, step: int, loss: float, pruned: bool) -> None:
+    """Nothing is left to save then; a loss that is not finite is no result at any step."""
+    harsh = spec(pruner={"kind": "threshold", "upper": 1.0})
+    store.create(harsh)
+    trial = Study(store, "claims").begin(claimed(store), harsh)
+    assert trial.report(Evaluation(step, float(step), {"val_loss": loss})) is pruned
