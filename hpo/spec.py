@@ -237,17 +237,22 @@ def check_inputs(
     return fingerprint
 
 
-def subject(spec: StudySpec) -> str:
-    """What is tuned, as a person reads it; raises ModelError where a packaged model is not installed."""
+def subject(spec: StudySpec, data_root: Path | None = None) -> str:
+    """What is tuned, as a person reads it; raises SpecError where a model is not on this machine."""
     if not isinstance(spec.objective, Transfer):
         return "a simulated objective: nothing is trained"
     from objectives import sources
+    from objectives.errors import ObjectiveError
 
-    names = [spec.objective.model.name]
     searched = spec.search.get("model.name")
-    if searched is not None:
-        names = [str(name) for name in space.values(searched)]
-    models = ", ".join(sources.find(spec.objective.model.model_copy(update={"name": name})).full_name for name in names)
+    choices = [{"model.name": name} for name in space.values(searched)] if searched is not None else [{}]
+    found = [settings_for(spec, choice, data_root) for choice in choices]
+    try:
+        models = ", ".join(
+            sources.find(settings.model).full_name for settings in found if isinstance(settings, Transfer)
+        )
+    except ObjectiveError as error:
+        raise SpecError(f"study {spec.study}: objective.{error}") from error
     return f"{spec.objective.task.kind} with {models}"
 
 

@@ -140,7 +140,7 @@ def _viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
         f"{spec.study}: {spec.trials} trials, {spec.sampler.kind} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
     )
     click.echo(title, err=True)
-    click.echo(studies.subject(spec), err=True)
+    click.echo(studies.subject(spec, config.data_root), err=True)
     with report.read(config) as rows, live.View(lambda: rows.progress(spec.study)) as view:
         yield view
 

@@ -228,6 +228,14 @@ def test_the_folder_of_a_relative_path_is_absolute(load: Load, tmp_path: Path, m
     assert spec.load(Path("pets.yaml")).folder == tmp_path
 
 
+def test_what_is_tuned_is_named_by_the_models_of_the_study(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert spec.subject(load("model.name=./mine")) == f"text-classification with {tmp_path / 'mine'}"
+    assert spec.subject(load("model.name=./mine"), tmp_path) == f"text-classification with {tmp_path / 'mine'}"
+    with pytest.raises(SpecError, match=r"^study pets: objective\.model\.name: there is no folder '/data/mine'$"):
+        spec.subject(load("model.name=./mine"), Path("/data"))
+
+
 def test_parameters_that_do_not_fit_are_named(load: Load) -> None:
     with pytest.raises(SpecError, match=r"^study pets: model\.dropout: 2 is too high; it must be below 1$"):
         spec.settings_for(load(), {"model.dropout": 2})
