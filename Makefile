@@ -11,6 +11,7 @@ PYTHON ?=
 STUDY := bert-news
 WORKERS := 2
 LAUNCH_OPTIONS :=
+MINUTES := 20
 TEST_OPTIONS :=
 
 VENV := .venv
@@ -21,12 +22,13 @@ PYTEST := $(RUN) pytest --numprocesses 2 --dist loadfile
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help launch test acceptance lint bench wheel clean distclean FORCE
+.PHONY: help launch test acceptance chaos lint bench wheel clean distclean FORCE
 
 help:
 	@echo 'make launch      fine-tune and search: hpo launch --study $(STUDY) --workers $(WORKERS)'
 	@echo 'make test        the quick tests'
 	@echo 'make acceptance  the tests with real processes and training'
+	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
 	@echo 'make bench       start-up and orchestration, measured beside plain Optuna'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
@@ -40,6 +42,9 @@ test: $(DEV)
 
 acceptance: $(DEV)
 	$(PYTEST) -m 'acceptance and not chaos and not gpu' $(TEST_OPTIONS)
+
+chaos: $(DEV)
+	$(RUN) bench.chaos --minutes $(MINUTES)
 
 lint: $(DEV)
 	$(RUN) ruff check .
