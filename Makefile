@@ -38,10 +38,10 @@ launch: $(LAUNCH)
 	$(VENV)/bin/hpo launch --study $(STUDY) --workers $(WORKERS) $(LAUNCH_OPTIONS)
 
 test: $(DEV)
-	$(PYTEST) -m 'not acceptance and not chaos and not gpu' $(TEST_OPTIONS)
+	$(PYTEST) -m 'not acceptance and not gpu' $(TEST_OPTIONS)
 
 acceptance: $(DEV)
-	$(PYTEST) -m 'acceptance and not chaos and not gpu' $(TEST_OPTIONS)
+	$(PYTEST) -m 'acceptance and not gpu' $(TEST_OPTIONS)
 
 chaos: $(DEV)
 	$(RUN) bench.chaos --minutes $(MINUTES)
