@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 Row = Mapping[str, Any]
 
@@ -39,6 +40,13 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | No
 def show(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | None = None) -> None:
     """Print a table on stdout."""
     console().print(table(rows, columns, title))
+
+
+def shortened(text: str, cells: int) -> str:
+    """A text cut to so many columns of a terminal, wide characters being two."""
+    made = Text(text)
+    made.truncate(cells, overflow="ellipsis")
+    return made.plain
 
 
 def shown(value: Any) -> str:

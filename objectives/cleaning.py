@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from objectives.errors import DataError
 from objectives.settings import Data
@@ -69,8 +70,10 @@ def _changed(table: Table, names: Sequence[str], change: Callable[[str], str], s
 
 
 def _filled(table: Table, columns: Sequence[str]) -> Table:
-    kept = [row for row in range(len(table)) if all(table.column(name)[row].strip() for name in columns)]
-    return _kept(table, kept, "drop_empty")
+    empty = {name: {row for row, value in enumerate(table.column(name)) if not value.strip()} for name in columns}
+    kept = [row for row in range(len(table)) if not any(row in rows for rows in empty.values())]
+    removed = {name: len(rows) for name, rows in empty.items()}
+    return replace(_kept(table, kept, "drop_empty"), removed=removed)
 
 
 def _unique(table: Table, texts: Sequence[str], label: str) -> Table:

@@ -146,14 +146,15 @@ def _hub_column(rows: Any, column: str) -> list[str]:
 def _checked(table: Table, data: Data, columns: Collection[str]) -> Table:
     _check_columns(table.source, list(table.columns), data, columns)
     table = clean(table.select(tuple(columns)), data, tuple(columns))
-    for column in columns:
-        empty = [row for row, value in enumerate(table.column(column)) if not value.strip()]
-        if empty:
-            seen = f"column {column!r} is empty, as in {len(empty)} of {len(table)} rows"
-            raise DataError(
-                _key(data, column),
-                f"{table.place(empty[0])}: {seen}; fill or remove them, as data.clean.drop_empty does",
-            )
+    empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in columns}
+    found = {name: rows for name, rows in empty.items() if rows}
+    if found:
+        (column, rows), *others = found.items()
+        seen = f"column {column!r} is empty, as in {len(rows)} of {len(table)} rows"
+        seen += "".join(f", and column {name!r} in {len(more)}" for name, more in others)
+        raise DataError(
+            _key(data, column), f"{table.place(rows[0])}: {seen}; fill or remove them, as data.clean.drop_empty does"
+        )
     return table
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 
+from objectives import memory
 from objectives.errors import ObjectiveError
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -39,6 +40,18 @@ class Machine:
             return torch.cuda.max_memory_allocated(self.device)
         unit = 1 if platform.system() == "Darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    def free_memory_bytes(self) -> int | None:
+        """The memory that this process may still come to use, with what it has; None where the system does not say."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0]) + torch.cuda.memory_allocated(self.device)
+        free = memory.free_bytes()
+        return None if free is None else free + self.peak_memory_bytes()
+
+    def finish(self) -> None:
+        """Wait until the device has done what it was told, so that a clock can be read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def facts(self) -> dict[str, Any]:
         """Device, threads, precision and versions, ready for JSON."""

@@ -15,5 +15,9 @@ class DataError(ObjectiveError):
         self.key = key
 
 
+class OutOfMemoryError(ObjectiveError):
+    """The device's memory does not suffice for a step."""
+
+
 class ModelError(ObjectiveError):
     """The model cannot be loaded, or nothing in it is left to learn."""

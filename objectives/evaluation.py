@@ -55,6 +55,32 @@ class Evaluation:
     snapshot: Callable[[], Snapshot] | None = None
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a trial would cost, from a few real steps of it.
+
+    `steps` and `evaluations` are those of the whole trial, counted exactly. `seconds` is wall time: `rows` (reading
+    them, once a process), `load` (the model, once a trial), `train` (all steps) and `evaluate` (all evaluations).
+    Memory is the process's on a CPU, what is allocated on a GPU; None where nothing was trained. `free_memory_bytes`
+    is what the device had before. `took` is how long it took to find out, after the rows were read, `cpu_share`
+    the share of its threads' time in which the process computed: low where others wanted the cores.
+    """
+
+    steps: int
+    evaluations: int
+    seconds: Mapping[str, float]
+    device: str = "cpu"
+    peak_memory_bytes: int | None = None
+    free_memory_bytes: int | None = None
+    took: float = 0.0
+    cpu_share: float | None = None
+
+    @property
+    def trial_seconds(self) -> float:
+        """A whole trial in a process that has read the rows."""
+        return sum(seconds for phase, seconds in self.seconds.items() if phase != "rows")
+
+
 Report = Callable[[Evaluation], None]
 """Called at each evaluation, in order. It may raise: that is all that pruning, pausing and cancelling are."""
 

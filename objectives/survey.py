@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 from zlib import crc32
 
 from objectives import data, sources, tokens
@@ -17,18 +18,64 @@ LIMIT = 10_000
 NEAR = 0.8
 """Texts are near duplicates where so much of all their 5-grams is in both."""
 
+NOTHING = frozenset(("nan", "null", "n/a", "#n/a", "na", "nil", "-", "--", "?", ".", "无", "空", "缺失"))
+"""What programs and people write where a value is missing; `none` is not among it, since classes are called so."""
+
 _LISTED = 12
 _SKETCH = 4
 _CROWD = 8
 
 
 @dataclass(frozen=True)
+class Share:
+    """So many `count` of all; `counted` is whether a person reads the number beside the share."""
+
+    count: int
+    of: int
+    counted: bool = False
+
+    def __str__(self) -> str:
+        return f"{_share(self.count, self.of)} ({self.count})" if self.counted else _share(self.count, self.of)
+
+    def plain(self) -> dict[str, int]:
+        """Both numbers, ready for JSON."""
+        return {"count": self.count, "of": self.of}
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of a row: the median, the 95th percentile and the most."""
+
+    median: int
+    high: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.median}, {self.high}, {self.most}"
+
+    def plain(self) -> dict[str, int]:
+        """The three numbers, ready for JSON."""
+        return asdict(self)
+
+
+Measure = int | Share | Lengths
+
+
+@dataclass(frozen=True)
 class Survey:
     """Measures by split, in the order they are read, and what to do about them, a line each."""
 
-    measures: Mapping[str, Mapping[str, str]]
+    measures: Mapping[str, Mapping[str, Measure]]
     advice: Sequence[str]
     splits: Sequence[str]
+
+    def plain(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        measures = {
+            name: {split: found if isinstance(found, int) else found.plain() for split, found in by_split.items()}
+            for name, by_split in self.measures.items()
+        }
+        return {"splits": list(self.splits), "measures": measures, "advice": list(self.advice)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +84,7 @@ class _Look:
 
     settings: Transfer
     tables: Mapping[str, data.Table]
-    measures: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    measures: dict[str, dict[str, Measure]] = field(default_factory=lambda: defaultdict(dict))
     advice: list[str] = field(default_factory=list)
 
     def texts(self, name: str) -> Sequence[str]:
@@ -60,7 +107,7 @@ def survey(settings: Transfer, seed: int) -> Survey:
         advice.append(f"the test rows: objective.{error}")
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     look = _Look(settings, {name: table for name, table in tables.items() if table is not None}, advice=advice)
-    for measure in (_classes, _repeats, _leaks, _near, _tokens):
+    for measure in (_classes, _missing, _repeats, _leaks, _near, _tokens):
         measure(look)
     return Survey(look.measures, look.advice, list(look.tables))
 
@@ -68,22 +115,48 @@ def survey(settings: Transfer, seed: int) -> Survey:
 def _classes(look: _Look) -> None:
     most = Counter(look.labels("train")).most_common()
     for name, table in look.tables.items():
-        look.measures["rows"][name] = str(len(table))
+        look.measures["rows"][name] = len(table)
         counts = Counter(look.labels(name))
         for label, _ in most[:_LISTED]:
-            look.measures[f"class {label}"][name] = f"{_share(counts[label], len(table))} ({counts[label]})"
+            look.measures[f"class {label}"][name] = Share(counts[label], len(table), counted=True)
         if more := most[_LISTED:]:
             rest = sum(counts[label] for label, _ in more)
-            look.measures[f"{len(more)} more classes"][name] = f"{_share(rest, len(table))} ({rest})"
+            look.measures[f"{len(more)} more classes"][name] = Share(rest, len(table), counted=True)
     if most[0][1] >= 10 * most[-1][1] and look.settings.training.class_weights == "none":
         times = most[0][1] // most[-1][1]
         seen = f"class {most[0][0]!r} has {times} times the training rows of {most[-1][0]!r}"
         look.advice.append(f"{seen}: metric: f1_macro and training.class_weights: balanced count them the same")
 
 
+def _missing(look: _Look) -> None:
+    """Cells that were empty in the file, which `data.clean.drop_empty` removed, and cells that stand for nothing.
+
+    Without `drop_empty` an empty cell is an error before any of this. One file is cleaned before it is divided: its
+    count stands with the training rows.
+    """
+    names = look.tables if not _is_divided(look.settings) else ["train"]
+    found = 0
+    for column in (look.settings.data.text, look.settings.data.label):
+        for name in names:
+            removed = look.tables[name].removed.get(column, 0)
+            if look.settings.data.clean.drop_empty:
+                look.measures[f"empty {column}, removed"][name] = removed
+        for name, table in look.tables.items():
+            count = sum(value.strip().casefold() in NOTHING for value in table.column(column))
+            look.measures[f"missing {column} (nan, null, -)"][name] = count
+            found += count
+    if found:
+        look.advice.append(f"{_counted(found, 'cell')} such as 'nan' or '-' stand for nothing, and are learned as text")
+
+
+def _is_divided(settings: Transfer) -> bool:
+    """Whether one file is divided into the splits."""
+    return settings.data.path is not None
+
+
 def _repeats(look: _Look) -> None:
     for name, table in look.tables.items():
-        look.measures["texts that stood before"][name] = str(len(table) - len(set(look.texts(name))))
+        look.measures["texts that stood before"][name] = len(table) - len(set(look.texts(name)))
     pairs = {pair for name in look.tables for pair in zip(look.texts(name), look.labels(name), strict=True)}
     doubted = sum(count > 1 for count in Counter(text for text, _ in pairs).values())
     if doubted:
@@ -94,7 +167,7 @@ def _leaks(look: _Look) -> None:
     known, found = set(look.texts("train")), 0
     for name in _others(look):
         count = sum(text in known for text in look.texts(name))
-        look.measures["the same text in train"][name] = str(count)
+        look.measures["the same text in train"][name] = count
         found += count
     if found:
         way = "data.clean.deduplicate removes them" if look.settings.data.path else "remove them from one of the two"
@@ -102,10 +175,14 @@ def _leaks(look: _Look) -> None:
 
 
 def _near(look: _Look) -> None:
-    same, known, found = set(look.texts("train")), _Sketches(_sampled(look.texts("train"))), 0
+    same, known, found = set(look.texts("train")), _Sketches(), 0
+    for name in look.tables:
+        within = known if name == "train" else _Sketches()
+        texts = dict.fromkeys(_sampled(look.texts(name)))
+        look.measures["nearly a text that stood before"][name] = sum(within.meets(text) for text in texts)
     for name in _others(look):
         count = sum(text not in same and known.has_near(text) for text in _sampled(look.texts(name)))
-        look.measures["nearly the same text in train"][name] = str(count)
+        look.measures["nearly the same text in train"][name] = count
         found += count
     if found >= 0.01 * sum(len(look.tables[name]) for name in _others(look)) > 0:
         way = "if a column tells what belongs together, name it in data.group"
@@ -123,10 +200,10 @@ def _tokens(look: _Look) -> None:
     for name, count in counts.items():
         lengths = sorted(count.lengths)
         middle, high = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
-        look.measures["tokens: median, 95 %, most"][name] = f"{middle}, {high}, {lengths[-1]}"
-        cut = _share(sum(length > limit for length in lengths), len(lengths))
-        look.measures[f"cut at max_length {limit}"][name] = cut
-        look.measures["unknown tokens"][name] = _share(count.unknown, sum(lengths))
+        look.measures["tokens: median, 95 %, most"][name] = Lengths(middle, high, lengths[-1])
+        cut = sum(length > limit for length in lengths)
+        look.measures[f"cut at max_length {limit}"][name] = Share(cut, len(lengths))
+        look.measures["unknown tokens"][name] = Share(count.unknown, sum(lengths))
     look.advice.extend(_of_tokens(look, counts))
 
 
@@ -164,17 +241,25 @@ class _Sketches:
     At most so many texts are kept for a hash, so that the cost grows with the texts, not with their pairs.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.grams = [_grams(text) for text in texts]
+    def __init__(self) -> None:
+        self.grams: list[frozenset[int]] = []
         self.homes: dict[int, list[int]] = defaultdict(list)
-        for index, grams in enumerate(self.grams):
-            for low in sorted(grams)[:_SKETCH]:
-                if len(self.homes[low]) < _CROWD:
-                    self.homes[low].append(index)
+
+    def meets(self, text: str) -> bool:
+        """Keep a text; whether it has nearly the 5-grams of one that was kept before."""
+        grams = _grams(text)
+        found = self._has_near(grams)
+        self.grams.append(grams)
+        for low in sorted(grams)[:_SKETCH]:
+            if len(self.homes[low]) < _CROWD:
+                self.homes[low].append(len(self.grams) - 1)
+        return found
 
     def has_near(self, text: str) -> bool:
         """Whether a text has nearly the 5-grams of one of these."""
-        grams = _grams(text)
+        return self._has_near(_grams(text))
+
+    def _has_near(self, grams: frozenset[int]) -> bool:
         lowest = sorted(grams)[:_SKETCH]
         candidates = {index for low in lowest for index in self.homes.get(low, ())}
         return any(_overlap(grams, self.grams[index]) for index in candidates)

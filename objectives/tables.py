@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,13 +23,15 @@ from objectives.sheets import SheetError, cells
 class Table:
     """Columns of equal length; `source` and the `lines` of the rows in it are for messages.
 
-    `notices` are lines about how the rows came to be what they are.
+    `notices` are lines about how the rows came to be what they are; `removed` counts, for each column, the rows of the
+    source that were removed because it was empty.
     """
 
     columns: Mapping[str, Sequence[str]]
     source: str = "the table"
     lines: Sequence[int] | None = None
     notices: tuple[str, ...] = ()
+    removed: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -60,6 +62,11 @@ class Table:
         """Where a row stands, for a message: `/data/news.csv, line 3`."""
         number = f"row {index + 1}" if self.lines is None else f"line {self.lines[index]}"
         return f"{self.source}, {number}"
+
+    def where(self, index: int) -> str:
+        """The same in few letters, for a table: `news.csv:3`; without lines the row of the split."""
+        number = f", row {index + 1}" if self.lines is None else f":{self.lines[index]}"
+        return f"{self.source.rpartition('/')[2]}{number}"
 
 
 @dataclass(frozen=True)

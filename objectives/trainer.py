@@ -57,7 +57,7 @@ def fit(
     While an evaluation is looked at the state is whole: saved then and loaded into a fresh one, it trains on to the
     same bits. A loss that is not finite is an evaluation like any other; whether to go on is for the caller.
     """
-    school = _School(state, lesson, training, plan, machine)
+    school = School(state, lesson, training, plan, machine)
     progress, patience = state.progress, training.early_stopping_patience or plan.steps
     while progress.steps < plan.steps and progress.waited() < patience:
         with watch("train") as trained:
@@ -74,7 +74,7 @@ def fit(
         yield Evaluation(progress.evaluations, epoch, {**scores, **metrics, **clocks}, details)
 
 
-class _School:
+class School:
     """Teaches and examines the model of a state."""
 
     def __init__(self, state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine) -> None:
@@ -91,7 +91,7 @@ class _School:
         while True:
             batches = self.plan.batches(self.state.progress.steps)
             learning_rate = self.state.scheduler.get_last_lr()[0]
-            total += self._step(batches)
+            total += self.step(batches)
             rows += sum(map(len, batches))
             if self.plan.evaluates_after(self.state.progress.steps):
                 return rows, {"train_loss": total.item() / rows, "learning_rate": float(learning_rate)}
@@ -110,7 +110,7 @@ class _School:
         scores, details = self.lesson.scores(logits, labels)
         return {"val_loss": loss, **scores}, details
 
-    def _step(self, batches: Sequence[Sequence[int]]) -> Tensor:
+    def step(self, batches: Sequence[Sequence[int]]) -> Tensor:
         """One optimizer step over the mean of all rows of these batches; returns the sum of their losses."""
         rows, total = sum(map(len, batches)), torch.zeros((), device=self.machine.device)
         for number, some in enumerate(batches):

@@ -27,7 +27,7 @@ def prepare(settings: Transfer) -> str:
     Raises ObjectiveError.
     """
     source = sources.find(settings.model)
-    rows = _rows(settings, source)
+    rows = read(settings, source)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
     return data.fingerprint(settings.data)
@@ -43,13 +43,11 @@ def run(
     machine = devices.machine(device, training.precision, threads)
     with watch("data"):
         source = sources.find(settings.model)
-        rows = _rows(settings, source)
-        lesson = _lesson(settings, rows, machine.device)
+        rows = read(settings, source)
+        lesson = lesson_of(settings, rows, machine.device)
         schedule = plan(training, len(rows.train))
     with watch("load"):
-        head = TASKS[settings.task.kind].head
-        model = models.load(settings.model, source, head, rows.classes, training.seed or 0)
-        layers.freeze(model, settings.model.frozen_layers)
+        model = load(settings, source, rows)
         state = trainer.start(model, training, schedule, machine)
         if resume is not None and _fits(resume, machine):
             state.load(resume)
@@ -87,7 +85,9 @@ def _fits(resume: Snapshot, machine: devices.Machine) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
+    """Encoded rows, their classes in the order of the logits, and the tokenizer that pads them."""
+
     train: list[Example]
     valid: list[Example]
     classes: tuple[str, ...]
@@ -95,7 +95,8 @@ class _Rows:
     notices: tuple[str, ...] = ()
 
 
-def _lesson(settings: Transfer, rows: _Rows, device: torch.device) -> trainer.Lesson:
+def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:
+    """What is learned from these rows."""
     task, labels = TASKS[settings.task.kind], [row.label for row in rows.train]
     return trainer.Lesson(
         train=rows.train,
@@ -107,16 +108,25 @@ def _lesson(settings: Transfer, rows: _Rows, device: torch.device) -> trainer.Le
     )
 
 
-def _rows(settings: Transfer, source: Source) -> _Rows:
+def read(settings: Transfer, source: Source) -> Rows:
+    """The rows as the model of this source reads them; raises ObjectiveError."""
     fingerprint = data.fingerprint(settings.data)
     return _encoded(settings.task.kind, settings.data, settings.training.seed or 0, source, fingerprint)
 
 
+def load(settings: Transfer, source: Source, rows: Rows) -> Any:
+    """The model with a head for these rows' classes, its first layers frozen; raises ModelError."""
+    head = TASKS[settings.task.kind].head
+    model = models.load(settings.model, source, head, rows.classes, settings.training.seed or 0)
+    layers.freeze(model, settings.model.frozen_layers)
+    return model
+
+
 @lru_cache(maxsize=2)
-def _encoded(kind: str, wanted: Data, seed: int, source: Source, _fingerprint: str) -> _Rows:
+def _encoded(kind: str, wanted: Data, seed: int, source: Source, _fingerprint: str) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
     task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
     splits = data.load(wanted, seed, columns=task.columns(wanted))
     classes = task.classes(splits, wanted)
     train, valid = (task.encode(table, tokenizer, wanted, classes) for table in (splits.train, splits.valid))
-    return _Rows(train, valid, classes, tokenizer, splits.notices)
+    return Rows(train, valid, classes, tokenizer, splits.notices)

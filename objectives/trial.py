@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from objectives.evaluation import Report, Result, Snapshot
+from objectives.evaluation import Rehearsal, Report, Result, Snapshot
 from objectives.settings import Settings, Simulated
 
 
@@ -40,3 +40,16 @@ def run(
     from objectives import transfer
 
     return transfer.run(settings, report, device=device, threads=threads, resume=resume)
+
+
+def rehearse(settings: Settings, *, device: str = "auto", threads: int | None = None) -> Rehearsal:
+    """What a trial with these settings would cost, from a few of its steps; a simulated one says it itself.
+
+    Arguments are those of `run`. Raises ObjectiveError, OutOfMemoryError where the memory does not suffice.
+    """
+    if isinstance(settings, Simulated):
+        curve = settings.simulated
+        return Rehearsal(curve.evaluations, curve.evaluations, {"rows": 0.0, "load": 0.0, "train": curve.seconds})
+    from objectives import rehearsal
+
+    return rehearsal.rehearse(settings, device=device, threads=threads)

@@ -16,7 +16,7 @@ COMMANDS = {
     "launch": ("launch", "Create or continue a study and work on it with local processes."),
     "worker": ("run", "Work on a study in this process, from anywhere: it needs the database and the data alone."),
     "init": ("init", "Write a first study file for a file of rows: columns, lengths and ranges are guessed."),
-    "check": ("run", "Check a study file completely and print the resolved study."),
+    "check": ("check", "Check a study file completely and print the resolved study."),
     "enqueue": ("run", "Queue a point of your own, on top of the budget."),
     "rename": ("run", "Give a study another name; its trials keep their numbers."),
     "copy": ("run", "Make a new study that searches the same, with the same budget."),

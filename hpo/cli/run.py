@@ -1,20 +1,15 @@
-"""Commands that check and change studies, and the worker."""
+"""Commands that change studies, and the worker."""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING
 
 import click
 
 from hpo.cli import options
 from hpo.config import Config
-
-if TYPE_CHECKING:
-    from hpo.spec import StudySpec
 
 
 @click.command()
@@ -34,45 +29,6 @@ def worker(config: Config, study: str | None, drain: bool) -> None:
     chosen = ["--study", options.name_of(study)] if study else ["--drain"] * drain
     command = [sys.executable, "-m", "hpo.worker", *chosen]
     os.execve(sys.executable, command, {**os.environ, **config.environ()})  # noqa: S606 - our own module
-
-
-@click.command()
-@click.argument("file")
-@options.overrides
-@click.option("--data/--no-data", default=True, show_default=True, help="Read the data, too.")
-@click.pass_obj
-def check(config: Config, file: str, overrides: tuple[str, ...], data: bool) -> None:
-    """Check a study file completely and print the resolved study.
-
-    FILE is a study file or a shipped study's name; --set overrides any key of it. What the rows look like, and what in
-    them spoils a comparison, goes to stderr.
-
-    Example: hpo check bert-news --set training.epochs=1
-    """
-    from hpo import spec as studies
-
-    spec = studies.load(studies.find(file), overrides)
-    if data:
-        studies.check_inputs(spec, config.data_root, source=file, say=partial(click.echo, err=True))
-    click.echo(studies.render(spec), nl=False)
-    if data:
-        _say_survey(spec, config)
-
-
-def _say_survey(spec: StudySpec, config: Config) -> None:
-    """What the rows look like, and what to do about it."""
-    from hpo import spec as studies
-    from hpo import tables
-    from objectives import settings, survey
-
-    wanted = studies.settings_for(spec, {}, config.data_root)
-    if not isinstance(wanted, settings.Transfer):
-        return
-    found = survey.survey(wanted, spec.seed)
-    rows = [[name, *(by_split.get(split) for split in found.splits)] for name, by_split in found.measures.items()]
-    tables.console(stderr=True).print(tables.table(rows, ("\nrows of the study", *found.splits)))
-    for line in found.advice:
-        click.echo(f"warning: {line}", err=True)
 
 
 @click.command()

@@ -97,7 +97,7 @@ class Crew:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*command, "--parent", str(os.getpid())],
-                env=self._environ(slot),
+                env=environ(self.launch.config, self.launch.devices, slot, self.launch.workers),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -150,12 +150,14 @@ class Crew:
             raise HpoError(f"{MOST_FALSE_STARTS} workers in a row did not start ({code}); see {child.log}")
         self.start(child.slot)
 
-    def _environ(self, slot: int) -> dict[str, str]:
-        environ = {**os.environ, **self.launch.config.environ(), "TOKENIZERS_PARALLELISM": "false"}
-        environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // self.launch.workers)))
-        if self.launch.devices:
-            environ["CUDA_VISIBLE_DEVICES"] = self.launch.devices[slot % len(self.launch.devices)].name
-        return environ
+
+def environ(config: Config, devices: list[Device], slot: int, workers: int) -> dict[str, str]:
+    """The environment of the worker in this slot of so many: its share of the cores, its device."""
+    found = {**os.environ, **config.environ(), "TOKENIZERS_PARALLELISM": "false"}
+    found.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // workers)))
+    if devices:
+        found["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)].name
+    return found
 
 
 def _cores() -> int:
