@@ -90,6 +90,22 @@ class Report:
             number=number,
         )
 
+    def curves(self, study: str) -> list[Row]:
+        """Number, step, epoch and value of all evaluations of a study, by trial and step."""
+        return self._rows(
+            "SELECT number, step, epoch, value FROM hpo.learning_curves WHERE study = :study ORDER BY number, step",
+            study=study,
+        )
+
+    def attempts(self, study: str) -> list[Row]:
+        """All attempts at trials of a study by start; `until` is now, on the server's clock, for one that goes on."""
+        return self._rows(
+            "SELECT t.number, t.state, a.attempt, a.worker, a.host, a.started, a.outcome, "
+            "coalesce(a.ended, clock_timestamp()) AS until FROM hpo.attempts a "
+            "JOIN hpo.trials t USING (trial_id) WHERE t.study = :study ORDER BY a.started, t.number",
+            study=study,
+        )
+
     def best(self, study: str) -> Row | None:
         """The best complete trial with its parameters and the metrics of its best step; None while there is none."""
         order = list(self.study(study)["spec"]["search"])
