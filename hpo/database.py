@@ -66,6 +66,15 @@ def connect(config: Config) -> Iterator[Database]:
         yield Database(lambda: _embedded_url(config), config.grace)
 
 
+def running(config: Config) -> Database | None:
+    """The database if there is a URL for it or the embedded server runs; starts nothing. Raises DatabaseError."""
+    if config.database_url is not None:
+        url = parse_url(config.database_url)
+        return Database(lambda: url, config.grace)
+    server = postgres.find(config.home)
+    return Database(lambda: make_url(server.url()), config.grace) if server else None
+
+
 def parse_url(text: str) -> URL:
     """A PostgreSQL URL in the form that SQLAlchemy takes, a password where it can be hidden.
 

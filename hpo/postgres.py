@@ -90,6 +90,13 @@ def attach(home: Path, pg_bin: Path | None = None, pg_user: str | None = None) -
         return _attach(root) or _start(root, pg_bin, pg_user)
 
 
+def find(home: Path) -> Server | None:
+    """The server of a home if it runs; starts nothing and waits for nothing. Raises DatabaseError."""
+    root = _root(home)
+    with _explained(root):
+        return _attach(root)
+
+
 def keep(home: Path, pg_bin: Path | None = None, pg_user: str | None = None) -> Server:
     """Start the server of a home, or attach to it, and leave it running until `stop`; raises what `lease` raises."""
     with lease(home, pg_bin, pg_user) as server:

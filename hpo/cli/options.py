@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from hpo.cli import completion
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -26,10 +28,19 @@ def _budget(context: click.Context, param: click.Parameter, value: str | None) -
 
 
 study = click.option(
-    "-s", "--study", metavar="STUDY", required=True, help="A study's name, a shipped one's, or a study file."
+    "-s",
+    "--study",
+    metavar="STUDY",
+    required=True,
+    shell_complete=completion.studies,
+    help="A study's name, a shipped one's, or a study file.",
 )
 study_or_all = click.option(
-    "-s", "--study", metavar="STUDY", help="A study's name, a shipped one's, or a study file; by default all studies."
+    "-s",
+    "--study",
+    metavar="STUDY",
+    shell_complete=completion.studies,
+    help="A study's name, a shipped one's, or a study file; by default all studies.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 as_csv = click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout.")
