@@ -22,7 +22,7 @@ PYTEST := $(RUN) pytest --numprocesses 2 --dist loadfile
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help launch test acceptance chaos lint bench wheel clean distclean FORCE
+.PHONY: help launch test acceptance chaos lint bench pictures wheel clean distclean FORCE
 
 help:
 	@echo 'make launch      fine-tune and search: hpo launch --study $(STUDY) --workers $(WORKERS)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
 	@echo 'make bench       start-up and orchestration, measured beside plain Optuna'
+	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
 
@@ -55,6 +56,9 @@ lint: $(DEV)
 bench: $(DEV)
 	$(RUN) bench.startup
 	$(RUN) bench.orchestration
+
+pictures: $(DEV)
+	$(VENV)/bin/python docs/pictures.py
 
 wheel: $(DEV)
 	$(RUN) build --no-isolation

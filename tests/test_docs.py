@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -23,6 +24,8 @@ from objectives.tasks import TASKS
 ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/architecture.md")]
 README, ARCHITECTURE = (ROOT / name for name in ("README.md", "docs/architecture.md"))
+CHINESE = ROOT / "README.zh-CN.md"
+BOTH = README.read_text("utf-8") + CHINESE.read_text("utf-8")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
@@ -119,6 +122,28 @@ def test_a_text_names_only_files_that_are_there(path: Path) -> None:
         if line.startswith("#")
     }
     assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= headings
+
+
+PICTURES = sorted(set(re.findall(r"!\[[^\]]+\]\(([^)]+)\)", BOTH)))
+
+
+@pytest.mark.parametrize("path", PICTURES)
+def test_a_picture_is_whole_small_and_tells_of_no_machine(path: str) -> None:
+    content = (ROOT / path).read_bytes()
+    assert len(content) < 150_000
+    if path.endswith(".png"):
+        assert content.startswith(b"\x89PNG\r\n\x1a\n")
+        assert content.endswith(b"IEND\xaeB`\x82")
+        return
+    said = "".join(ElementTree.fromstring(content).itertext())  # noqa: S314 - our own
+    assert not re.search(r"/(home|root|tmp|work)/|\bvm\.\d", said)
+    assert b"url(http" not in content
+
+
+def test_the_readmes_show_the_same_pictures() -> None:
+    assert len(PICTURES) > 3
+    shown = [re.findall(r"!\[[^\]]+\]\(([^)]+)\)", path.read_text("utf-8")) for path in (README, CHINESE)]
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
