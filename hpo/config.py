@@ -23,7 +23,9 @@ VARIABLES = {
     "patience": "HPO_PATIENCE",
     "artifacts": "HPO_ARTIFACTS",
     "checkpoint": "HPO_CHECKPOINT",
+    "allow_code": "HPO_ALLOW_CODE",
 }
+_YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Config:
     `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used. A worker
     marks life every `beat` seconds and is taken for dead after `grace` seconds without; it waits `patience` seconds for
     a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest, into
-    `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`.
+    `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code that comes with a model is
+    run only with `allow_code`.
     """
 
     home: Path
@@ -47,6 +50,7 @@ class Config:
     patience: float = 300.0
     artifacts: str | None = None
     checkpoint: float = 10.0
+    allow_code: bool = False
 
     @property
     def logs(self) -> Path:
@@ -58,9 +62,15 @@ class Config:
         """The folder, or URL, of all checkpoints."""
         return f"{self.artifacts or self.home / 'artifacts'}/checkpoints"
 
+    @property
+    def models(self) -> Path:
+        """The folder of the models that were fetched from URLs."""
+        return self.home / "models"
+
     def environ(self) -> dict[str, str]:
         """The variables that make a child process see the same places."""
         values = {name: getattr(self, field) for field, name in VARIABLES.items()}
+        values[VARIABLES["allow_code"]] = "1" if self.allow_code else None
         return {name: str(value) for name, value in values.items() if value is not None}
 
 
@@ -105,4 +115,11 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         patience=seconds("patience", Config.patience),
         artifacts=value("artifacts"),
         checkpoint=seconds("checkpoint", Config.checkpoint),
+        allow_code=_allowed(value("allow_code") or "0"),
     )
+
+
+def _allowed(written: str) -> bool:
+    if written.lower() not in _YES_OR_NO:
+        raise HpoError(f"{VARIABLES['allow_code']}: {written!r} is neither 1 nor 0")
+    return _YES_OR_NO[written.lower()]

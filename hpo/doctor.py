@@ -205,22 +205,17 @@ def clock(connection: Connection, now: Callable[[], float] = time.time) -> Findi
 
 def hub(reach: Callable[[], int] | None = None) -> Finding:
     """Whether the hub of models and data sets answers."""
-    from huggingface_hub import constants
+    from objectives.hub import answer, endpoint
+    from objectives.sources import without_login
 
-    where = constants.ENDPOINT
+    where = endpoint()
     try:
-        code = (reach or _reach)()
+        code = (reach or answer)()
     except Exception as error:  # whatever its client makes of a network
-        said = f"{where}: {type(error).__name__}: {' '.join(str(error).split())}"
+        said = f"{where}: {type(error).__name__}: {' '.join(without_login(str(error)).split())}"
         return Finding("hub", "wrong", said[:300], "check the network, HTTPS_PROXY, HF_ENDPOINT, HF_HUB_OFFLINE")
     state: State = "ok" if code < 400 else "wrong"
     return Finding("hub", state, f"{where} answers {code}", None if state == "ok" else "check HF_ENDPOINT")
-
-
-def _reach() -> int:
-    from huggingface_hub import constants, get_session
-
-    return int(get_session().head(constants.ENDPOINT, timeout=10).status_code)
 
 
 _STUDY = """

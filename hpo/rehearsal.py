@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 
+from hpo import config as configuration
 from objectives import settings as objectives
 from objectives import trial as objective
 from objectives.errors import ObjectiveError
@@ -17,9 +18,10 @@ def main() -> int:
 
     The exit code: 0 done, 1 after an error, 130 cut short.
     """
+    config = configuration.load()
     try:
         for wanted in json.load(sys.stdin):
-            found = objective.rehearse(objectives.parse(wanted))
+            found = objective.rehearse(objectives.parse(wanted), allow_code=config.allow_code, cache=config.models)
             print(json.dumps({"at": time.time(), **asdict(found)}), flush=True)
     except ObjectiveError as error:
         print(json.dumps({"error": str(error)}), flush=True)

@@ -125,7 +125,7 @@ class Hands:
     def enter(self, study: str | int) -> Serve:
         """Make ready for a study; raises HpoError where this machine has not what its trials need."""
         plan = self.store.plan(study)
-        _prepare(plan, self.config.data_root, self.me.host)
+        _prepare(plan, self.config, self.me.host)
         folder = f"{self.config.checkpoints}/{plan.folder}"
         sweep(folder, kept(folder), self.store.unfinished(plan.study_id))
         trials = Study(self.store, plan.study_id, self.storage)
@@ -139,14 +139,15 @@ class Hands:
         if self.of_all:
             log.info("study %s trial %d", spec.study, claim.number)
         keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint)
-        Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config.data_root)
+        Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
         return None
 
 
-def _prepare(plan: Plan, data_root: Path | None, host: str) -> None:
+def _prepare(plan: Plan, config: Config, host: str) -> None:
     """See that this machine has what the trials need, the very rows that the study was made with."""
     try:
-        fingerprint = objective.prepare(settings_for(plan.spec, {}, data_root))
+        wanted = settings_for(plan.spec, {}, config.data_root)
+        fingerprint = objective.prepare(wanted, allow_code=config.allow_code, cache=config.models)
     except ObjectiveError as error:
         raise HpoError(f"on {host}: {error}") from error
     if fingerprint != plan.fingerprint:
@@ -165,13 +166,13 @@ class Work:
         self.trials, self.claim, self.spec = trials, claim, spec
         self.pulse, self.patiently, self.keeper = pulse, patiently, keeper
 
-    def run(self, data_root: Path | None) -> None:
+    def run(self, config: Config) -> None:
         """Run the trial to its end, or give it back."""
         with self.pulse.on(self.claim), tagged(self.claim.number):
             try:
                 trial = self.patiently(lambda: self.trials.begin(self.claim, self.spec))
                 log.info("attempt %d: %s", self.claim.attempt, dict(trial.params))
-                self._run(trial, data_root)
+                self._run(trial, config)
                 self.keeper.clear()
             except Superseded:
                 log.warning("taken over by another worker; dropped")
@@ -182,13 +183,17 @@ class Work:
                 if isinstance(stopped, KeyboardInterrupt):
                     raise
 
-    def _run(self, trial: RunningTrial, data_root: Path | None) -> None:
+    def _run(self, trial: RunningTrial, config: Config) -> None:
         try:
             if self.claim.pruned:
                 raise Pruned
-            settings = settings_for(self.spec, trial.params, data_root)
-            resume = self.keeper.resume() if self.claim.attempt > 1 else None
-            trial.result = objective.run(settings, lambda evaluation: self._report(trial, evaluation), resume=resume)
+            trial.result = objective.run(
+                settings_for(self.spec, trial.params, config.data_root),
+                lambda evaluation: self._report(trial, evaluation),
+                resume=self.keeper.resume() if self.claim.attempt > 1 else None,
+                allow_code=config.allow_code,
+                cache=config.models,
+            )
         except Pruned as pruned:
             why = str(pruned)
             log.info("pruned%s", f": {why}" if why else "")

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.utils import logging as hub
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
+from objectives import hub
 from objectives.errors import ModelError
 from objectives.pooling import Pooled
+from objectives.ready import needs_code
 from objectives.seeds import derive
 from objectives.settings import Model
-from objectives.sources import Source
+from objectives.sources import Source, without_login
 
 HEADS = {"sequence-classification": AutoModelForSequenceClassification}
 """What a task puts on top of a model, by name."""
@@ -48,7 +48,7 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
     config = configuration(model, source, classes)
     torch.manual_seed(derive(seed, "model"))
     with _explained(source), _quiet():
-        loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, head, config)
+        loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, source, head, config)
     torch.manual_seed(derive(seed, "head"))
     return _with_pooling(loaded, model)
 
@@ -57,7 +57,7 @@ def outline(model: Model, source: Source, head: str, classes: Sequence[str]) -> 
     """The model without its weights, which are neither read nor given memory: to see what it is made of."""
     config = configuration(model, source, classes)
     with _explained(source), _quiet(), torch.device("meta"):
-        return _with_pooling(_random(model, head, config), model)
+        return _with_pooling(_random(model, source, head, config), model)
 
 
 def configuration(model: Model, source: Source, classes: Sequence[str]) -> Any:
@@ -74,7 +74,9 @@ def tokenizer(source: Source, max_length: int) -> Any:
     """The model's tokenizer; raises ModelError, also where the model cannot read `max_length` tokens."""
     config = _published(source)
     with _explained(source), _quiet():
-        found = AutoTokenizer.from_pretrained(source.where, revision=_revision(source, config), trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(
+            source.where, revision=_revision(source, config), trust_remote_code=source.allow_code
+        )
     longest = min(found.model_max_length, _positions(config))
     if max_length > longest:
         raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
@@ -90,7 +92,7 @@ def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
         use_safetensors=True,
         ignore_mismatched_sizes=True,  # of another head; the body is checked below
         output_loading_info=True,
-        trust_remote_code=False,
+        trust_remote_code=source.allow_code,
     )
     # transformers fills what a checkpoint lacks with random numbers, which is right for the head alone
     body = "" if loaded.base_model is loaded else f"{loaded.base_model_prefix}."
@@ -104,8 +106,9 @@ def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
     return loaded
 
 
-def _random(model: Model, head: str, config: Any) -> Any:
-    return _architecture(model, head).from_config(config, dtype=torch.float32).eval()
+def _random(model: Model, source: Source, head: str, config: Any) -> Any:
+    architecture = _architecture(model, head)
+    return architecture.from_config(config, dtype=torch.float32, trust_remote_code=source.allow_code).eval()
 
 
 def _architecture(model: Model, head: str) -> Any:
@@ -118,7 +121,9 @@ def _with_pooling(model: Any, settings: Model) -> Any:
 
 def _published(source: Source) -> Any:
     with _explained(source), _quiet():
-        return AutoConfig.from_pretrained(source.where, revision=source.revision or "main", trust_remote_code=False)
+        return AutoConfig.from_pretrained(
+            source.where, revision=source.revision or "main", trust_remote_code=source.allow_code
+        )
 
 
 def _revision(source: Source, config: Any) -> str:
@@ -148,13 +153,17 @@ def _explained(source: Source) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
+        if "trust_remote_code" in str(error):
+            raise needs_code(source) from error
+        if reason := hub.explain(error, "model", source.where, source.revision):
+            raise ModelError(f"model.name: cannot load {source.full_name}: {reason}") from error
+        reason = without_login((str(error).strip() or type(error).__name__).splitlines()[0].rstrip())
         raise ModelError(f"model.name: cannot load {source.full_name}: {reason}{_way_out(source)}") from error
 
 
 def _way_out(source: Source) -> str:
     """What to do where the hub cannot be reached, for a model that is no folder."""
-    if Path(source.where).is_dir():
+    if source.is_folder:
         return ""
     download = f"hf download {source.where} --local-dir FOLDER"
     return f" Without a network: {download} on a machine that has one, and give model.name the folder"
@@ -163,14 +172,13 @@ def _way_out(source: Source) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars, no note that the head is new: that is what was asked for."""
-    levels, bars = (logging.get_verbosity(), hub.get_verbosity()), logging.is_progress_bar_enabled()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    hub.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with hub.quiet():
+            yield
     finally:
-        logging.set_verbosity(levels[0])
-        hub.set_verbosity(levels[1])
+        logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from time import perf_counter, process_time
 
 import torch
 
-from objectives import devices, sources, trainer, transfer
+from objectives import devices, trainer, transfer
 from objectives.batches import Example, by_length, chunks
 from objectives.checkpoint import Checkpoints
 from objectives.devices import Machine
@@ -20,6 +20,7 @@ from objectives.evaluation import Rehearsal
 from objectives.layers import train_mode
 from objectives.plan import Plan, plan
 from objectives.settings import Transfer
+from objectives.sources import Source
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
 
@@ -30,7 +31,7 @@ ENOUGH_SECONDS = 4.0
 """Of steps on the clock; no more are taken then."""
 
 
-def rehearse(settings: Transfer, *, device: str, threads: int | None = None) -> Rehearsal:
+def rehearse(settings: Transfer, source: Source, *, device: str, threads: int | None = None) -> Rehearsal:
     """Take the costliest step and a few usual ones, evaluate two batches, and multiply by what the trial has of them.
 
     Time is taken to grow with the tokens that are computed, padding included, which are counted for the whole trial.
@@ -41,7 +42,6 @@ def rehearse(settings: Transfer, *, device: str, threads: int | None = None) -> 
     free = machine.free_memory_bytes()
     with _memory_explained(machine):
         with watch("rows"):
-            source = sources.find(settings.model)
             rows = transfer.read(settings, source)
             schedule = plan(training, len(rows.train))
         began = perf_counter()

@@ -44,7 +44,7 @@ class Model(Setting):
     """
 
     leading: ClassVar[str | None] = "name"
-    name: str = Field("minilm", min_length=1, description="an alias, a hub id, or a folder")
+    name: str = Field("minilm", min_length=1, description="an alias, a hub id, a folder, or a URL of one")
     revision: str | None = Field(None, description="the hub's branch, tag or commit")
     pretrained: bool = Field(True, description="false starts from random weights")
     frozen_layers: int = Field(0, ge=0)

@@ -1,4 +1,4 @@
-"""Where the model of a name is: an alias's package, a folder, or the hub; no torch."""
+"""Where the model of a name is: an alias's package, a folder, a URL, or the hub; no torch."""
 
 from __future__ import annotations
 
@@ -37,25 +37,82 @@ ALIASES = {
 
 
 @dataclass(frozen=True)
+class Published:
+    """A model of the hub that has a short name here."""
+
+    hub: str
+    description: str
+
+
+PUBLISHED = {
+    "bert-base": Published("google-bert/bert-base-uncased", "BERT architecture, English"),
+    "bert-base-chinese": Published("google-bert/bert-base-chinese", "BERT architecture, Chinese"),
+    "roberta-base": Published("FacebookAI/roberta-base", "RoBERTa architecture, English"),
+    "xlm-roberta-base": Published("FacebookAI/xlm-roberta-base", "RoBERTa architecture, 100 languages"),
+    "distilbert": Published("distilbert/distilbert-base-uncased", "DistilBERT architecture, English"),
+    "modernbert": Published("answerdotai/ModernBERT-base", "ModernBERT architecture, English"),
+}
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(frozen=True)
 class Source:
-    """Where a model is: a folder, or a hub id with its revision; `full_name` is for people."""
+    """Where a model is: a folder, a URL, or a hub id with its revision; `full_name` is for people.
+
+    Code that comes with the model is run only with `allow_code`.
+    """
 
     where: str
     revision: str | None
     full_name: str
+    allow_code: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return Path(self.where).is_dir()
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is to be fetched from a URL."""
+        return is_url(self.where)
 
 
-def find(model: Model) -> Source:
-    """Where the model of this name is; the hub is not asked. Raises ModelError."""
+def find(model: Model, *, allow_code: bool = False) -> Source:
+    """Where the model of this name is; neither hub nor URL is asked. Raises ModelError."""
     if alias := ALIASES.get(model.name):
         return Source(str(_packaged(model.name, alias)), None, f"{model.name} ({alias.description})")
+    if is_url(model.name):
+        return Source(model.name, None, without_login(model.name), allow_code)
     if Path(model.name).is_dir():
-        return Source(str(Path(model.name).absolute()), None, model.name)
+        return Source(str(Path(model.name).absolute()), None, model.name, allow_code)
+    named = f"{model.name}@{model.revision}" if model.revision else model.name
+    if known := PUBLISHED.get(model.name):
+        return Source(known.hub, model.revision, f"{named} ({known.hub}, {known.description})", allow_code)
     if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model.name, re.ASCII):
         raise ModelError(f"model.name: there is no folder {model.name!r}")
     if near := get_close_matches(model.name, ALIASES, n=1, cutoff=0.8):
         raise ModelError(f"model.name: there is no model {model.name!r}; did you mean {near[0]}?")
-    return Source(model.name, model.revision, f"{model.name}@{model.revision}" if model.revision else model.name)
+    return Source(model.name, model.revision, named, allow_code)
+
+
+def nearest(name: str) -> str | None:
+    """The alias that a name comes near to."""
+    known = {alias: alias for alias in (*ALIASES, *PUBLISHED)} | {one.hub: alias for alias, one in PUBLISHED.items()}
+    near = get_close_matches(name, known, n=1, cutoff=0.75)
+    return known[near[0]] if near and name not in known else None
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is a URL such as fsspec opens."""
+    return _URL.match(name) is not None
+
+
+def without_login(text: str) -> str:
+    """A text whose URLs have neither user nor password in them."""
+    return _LOGIN.sub("", text)
 
 
 def _packaged(name: str, alias: Alias) -> Path:

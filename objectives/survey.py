@@ -11,6 +11,7 @@ from zlib import crc32
 from objectives import data, sources, tokens
 from objectives.errors import DataError, ObjectiveError
 from objectives.settings import Transfer
+from objectives.sources import Source
 
 LIMIT = 10_000
 """Rows of a split whose tokens are counted and that are compared; of more, so many at equal distances."""
@@ -84,6 +85,7 @@ class _Look:
 
     settings: Transfer
     tables: Mapping[str, data.Table]
+    source: Source | None = None
     measures: dict[str, dict[str, Measure]] = field(default_factory=lambda: defaultdict(dict))
     advice: list[str] = field(default_factory=list)
 
@@ -94,8 +96,10 @@ class _Look:
         return self.tables[name].column(self.settings.data.label)
 
 
-def survey(settings: Transfer, seed: int) -> Survey:
+def survey(settings: Transfer, seed: int, source: Source | None = None) -> Survey:
     """What the rows look like; raises DataError where those to train and validate on cannot be read.
+
+    `source` is where the model is, whose tokens are counted; by default it is found by its name.
 
     Test rows are counted like the others; where they cannot be read, that is among the advice.
     """
@@ -106,7 +110,8 @@ def survey(settings: Transfer, seed: int) -> Survey:
         splits = data.load(settings.data, seed)
         advice.append(f"the test rows: objective.{error}")
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    look = _Look(settings, {name: table for name, table in tables.items() if table is not None}, advice=advice)
+    filled = {name: table for name, table in tables.items() if table is not None}
+    look = _Look(settings, filled, source, advice=advice)
     for measure in (_classes, _missing, _repeats, _leaks, _near, _tokens):
         measure(look)
     return Survey(look.measures, look.advice, list(look.tables))
@@ -191,7 +196,7 @@ def _near(look: _Look) -> None:
 
 def _tokens(look: _Look) -> None:
     try:
-        source = sources.find(look.settings.model)
+        source = look.source or sources.find(look.settings.model)
     except ObjectiveError:
         return
     found = {name: tokens.count(source, _sampled(look.texts(name))) for name in look.tables}

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from objectives import hub
 from objectives.sources import Source
+
+_FILE = "tokenizer.json"
 
 
 class Counts(NamedTuple):
@@ -17,9 +20,9 @@ class Counts(NamedTuple):
 
 
 def count(source: Source, texts: Sequence[str]) -> Counts | None:
-    """The tokens of the texts for a model that is a folder with a `tokenizer.json`; None for any other."""
-    path = Path(source.where) / "tokenizer.json"
-    if not path.is_file():
+    """The tokens of the texts for a model whose `tokenizer.json` is on this machine; None for any other."""
+    path = Path(source.where) / _FILE if source.is_folder else hub.cached(source, _FILE)
+    if path is None or not path.is_file():
         return None
     from tokenizers import Tokenizer
 

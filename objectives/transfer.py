@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, losses, models, sources, trainer
+from objectives import data, devices, layers, losses, models, trainer
 from objectives.batches import Example
 from objectives.evaluation import Report, Result, Snapshot
 from objectives.plan import plan
+from objectives.ready import ready
 from objectives.settings import Data, Transfer
 from objectives.sources import Source
 from objectives.stopwatch import Stopwatch
@@ -21,12 +23,12 @@ from objectives.tasks import TASKS
 log = logging.getLogger(__name__)
 
 
-def prepare(settings: Transfer) -> str:
+def prepare(settings: Transfer, allow_code: bool = False, cache: Path | None = None) -> str:
     """Read the rows, find the model and see that the one fits the other; the rows' fingerprint.
 
     Raises ObjectiveError.
     """
-    source = sources.find(settings.model)
+    source = ready(settings.model, allow_code=allow_code, cache=cache)
     rows = read(settings, source)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
@@ -34,15 +36,20 @@ def prepare(settings: Transfer) -> str:
 
 
 def run(
-    settings: Transfer, report: Report, *, device: str, threads: int | None, resume: Snapshot | None = None
+    settings: Transfer,
+    source: Source,
+    report: Report,
+    *,
+    device: str,
+    threads: int | None,
+    resume: Snapshot | None = None,
 ) -> Result:
-    """Fine-tune as the settings say, reporting each evaluation; raises ObjectiveError."""
+    """Fine-tune the model at `source` as the settings say, reporting each evaluation; raises ObjectiveError."""
     watch, training = Stopwatch(), settings.training
     if resume is not None and threads is None:
         threads = resume.facts["threads"]
     machine = devices.machine(device, training.precision, threads)
     with watch("data"):
-        source = sources.find(settings.model)
         rows = read(settings, source)
         lesson = lesson_of(settings, rows, machine.device)
         schedule = plan(training, len(rows.train))

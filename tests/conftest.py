@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fakehub
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
@@ -131,3 +132,10 @@ def _database(server: postgres.Server, template: str) -> Iterator[str]:
     yield server.url(name)
     with _admin(server) as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def fake_hub() -> Iterator[fakehub.Hub]:
+    """A hub of this machine, with nothing in it."""
+    with fakehub.serving() as hub:
+        yield hub

@@ -167,7 +167,7 @@ def test_a_hub_out_of_reach_is_one_line(hpo: Run, tmp_path: Path) -> None:
     done = hpo("launch", "-s", "news-zh", check=False, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
     assert done.returncode == 1
     (error,) = [line for line in done.stderr.splitlines() if "Error" in line]
-    assert "model.name: cannot load bert-base-chinese: " in error
+    assert "model.name: cannot load bert-base-chinese (google-bert/bert-base-chinese, " in error
     assert "https://huggingface.co" in error
     assert "Traceback" not in done.stderr
 

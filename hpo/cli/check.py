@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpo.spec import StudySpec
     from objectives.odd import Oddities
     from objectives.settings import Transfer
+    from objectives.sources import Source
     from objectives.survey import Survey
 
 _SHOWN = 5  # odd rows
@@ -25,18 +26,20 @@ _NAME, _LABEL, _WIDEST = 34, 18, 120  # columns of a terminal: what stands besid
 @click.command()
 @click.argument("file")
 @options.overrides
-@click.option("--data/--no-data", default=True, show_default=True, help="Read the data, too.")
+@click.option("--data/--no-data", default=True, show_default=True, help="Read the data, and find the model, too.")
 @click.option("--dry-run", is_flag=True, help="Take a few real steps, and say what the study takes in time and memory.")
 @click.option("-w", "--workers", type=click.IntRange(1), help="How many --dry-run reckons with; as `hpo launch`.")
+@options.allow_code
 @options.as_json
 @click.pass_obj
-def check(
+def check(  # noqa: PLR0913, PLR0917 - an argument an option
     config: Config,
     file: str,
     overrides: tuple[str, ...],
     data: bool,
     dry_run: bool,
     workers: int | None,
+    allow_code: bool,
     as_json: bool,
 ) -> None:
     """Check a study file completely and print the resolved study.
@@ -46,26 +49,28 @@ def check(
 
     Example: hpo check bert-news --set training.epochs=1
     """
+    from hpo import inputs, tables
     from hpo import spec as studies
-    from hpo import tables
 
+    config, model = options.allowing(config, allow_code), None
     if workers and not dry_run:
         raise click.UsageError("--workers goes with --dry-run: it says for how many the study's time is estimated")
     spec = studies.load(studies.find(file), overrides)
     found: dict[str, Any] = {"study": spec.to_dict(), "survey": None, "estimate": None}
     if data:
         studies.check_inputs(spec, config.data_root, source=file, say=partial(click.echo, err=True))
+        model = inputs.check_models(spec, config, file)
     if not as_json:
         click.echo(studies.render(spec), nl=False)
     if data:
-        found["survey"] = _survey(spec, config, quiet=as_json)
+        found["survey"] = _survey(spec, config, model, quiet=as_json)
     if dry_run:
         found["estimate"] = _estimate(spec, config, workers, quiet=as_json)
     if as_json:
         tables.print_json(found)
 
 
-def _survey(spec: StudySpec, config: Config, quiet: bool) -> dict[str, Any] | None:
+def _survey(spec: StudySpec, config: Config, model: Source | None, quiet: bool) -> dict[str, Any] | None:
     """What the rows look like, ready for JSON, and said unless it is to be `quiet`."""
     from hpo import spec as studies
     from objectives import odd, settings, survey
@@ -73,7 +78,7 @@ def _survey(spec: StudySpec, config: Config, quiet: bool) -> dict[str, Any] | No
     wanted = studies.settings_for(spec, {}, config.data_root)
     if not isinstance(wanted, settings.Transfer):
         return None
-    found, oddities = survey.survey(wanted, spec.seed), odd.find(wanted, spec.seed)
+    found, oddities = survey.survey(wanted, spec.seed, model), odd.find(wanted, spec.seed)
     if not quiet:
         _say_survey(found)
         _say_odd(oddities, wanted)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @options.renamed
 @options.budget
 @click.option("--detach", is_flag=True, help="Go on in the background.")
+@options.allow_code
 @click.pass_obj
 def launch(  # noqa: PLR0913, PLR0917 - an argument an option
     config: Config,
@@ -46,6 +47,7 @@ def launch(  # noqa: PLR0913, PLR0917 - an argument an option
     renamed: str | None,
     budget: Budget | None,
     detach: bool,
+    allow_code: bool,
 ) -> None:
     """Create or continue a study and work on it with local processes.
 
@@ -59,6 +61,7 @@ def launch(  # noqa: PLR0913, PLR0917 - an argument an option
     from hpo.launch.local import Launch
     from hpo.store import open_store
 
+    config = options.allowing(config, allow_code)
     found, skipped = cuda.roomy(cuda.allowed(config.devices, devices))
     for line in skipped:
         click.echo(line, err=True)
@@ -86,6 +89,7 @@ def _changes(overrides: tuple[str, ...], renamed: str | None, budget: Budget | N
 
 def _planned(config: Config, store: Store, study: str, changes: list[str], budget: Budget | None) -> StudySpec:
     """The study as the database now holds it: from its file, or, where there is none, as it was launched before."""
+    from hpo import inputs
     from hpo import spec as studies
 
     try:
@@ -99,6 +103,7 @@ def _planned(config: Config, store: Store, study: str, changes: list[str], budge
             raise error from None
     else:
         spec = studies.load(file, changes)
+    inputs.check_models(spec, config, study)
     rows = studies.check_inputs(spec, config.data_root, source=study, say=partial(click.echo, err=True))
     return store.create(spec, rows, more=budget.trials if budget and budget.more else 0).spec
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
 from hpo.cli import completion
+from hpo.config import Config
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,17 @@ renamed = click.option("--as", "renamed", metavar="NAME", help="Another name for
 budget = click.option(
     "--trials", "budget", metavar="N|+N", callback=_budget, help="The budget, or with + how many trials to add to it."
 )
+allow_code = click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Run the Python code that a model brings along: with all that this account may.  [env: HPO_ALLOW_CODE=1]",
+)
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def allowing(config: Config, allow_code: bool) -> Config:
+    """The configuration that `--allow-code` makes of this one."""
+    return replace(config, allow_code=True) if allow_code else config
 
 
 def is_file(study: str) -> bool:

@@ -15,8 +15,9 @@ from hpo.config import Config
 @click.command()
 @options.study_or_all
 @click.option("--drain", is_flag=True, help="Without --study: end when nothing is left, do not wait for new studies.")
+@options.allow_code
 @click.pass_obj
-def worker(config: Config, study: str | None, drain: bool) -> None:
+def worker(config: Config, study: str | None, drain: bool, allow_code: bool) -> None:
     """Work on a study in this process, from anywhere: it needs the database and the data alone.
 
     Where none is named, it serves all studies of the database, those of higher `priority` first, then the older ones,
@@ -28,7 +29,8 @@ def worker(config: Config, study: str | None, drain: bool) -> None:
         raise click.UsageError("--drain goes without --study: a worker of one study ends with it")
     chosen = ["--study", options.name_of(study)] if study else ["--drain"] * drain
     command = [sys.executable, "-m", "hpo.worker", *chosen]
-    os.execve(sys.executable, command, {**os.environ, **config.environ()})  # noqa: S606 - our own module
+    environ = {**os.environ, **options.allowing(config, allow_code).environ()}
+    os.execve(sys.executable, command, environ)  # noqa: S606 - our own module
 
 
 @click.command()

@@ -22,6 +22,7 @@ FULL = {
     "HPO_BEAT": "0.5",
     "HPO_GRACE": "2.5",
     "HPO_PATIENCE": "7",
+    "HPO_ALLOW_CODE": "1",
 }
 
 
@@ -36,6 +37,7 @@ def test_the_environment_gives_every_setting() -> None:
         beat=0.5,
         grace=2.5,
         patience=7.0,
+        allow_code=True,
     )
 
 

@@ -233,7 +233,7 @@ def test_code_of_a_model_is_not_run(checkpoint: Checkpoint, tmp_path: Path) -> N
     own = '{"auto_map": {"AutoConfig": "own.Own"}, ' + config.lstrip()[1:]
     (tmp_path / "config.json").write_text(own)
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(ModelError, match="contains custom code"):
+    with pytest.raises(ModelError, match=r"code of its own, which is not run unless .* --allow-code"):
         _load(tmp_path)
     assert not (tmp_path / "ran").exists()
 
@@ -257,6 +257,20 @@ def test_names_that_are_no_model(name: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
         sources.find(Model(name=name))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("alias", sources.PUBLISHED)
+def test_a_short_name_stands_for_a_model_of_the_hub(alias: str) -> None:
+    found, known = sources.find(Model(name=alias, revision="v1")), sources.PUBLISHED[alias]
+    assert (found.where, found.revision) == (known.hub, "v1")
+    assert found.full_name == f"{alias}@v1 ({known.hub}, {known.description})"
+    assert sources.nearest(f"{alias}e") == sources.nearest(f"{known.hub}e") == alias
+    assert sources.nearest(alias) is sources.nearest(known.hub) is None
+
+
+@pytest.mark.parametrize("name", ["bert-base-cased", "roberta-large", "distilbert-base-uncased", "bert-base-uncased"])
+def test_other_models_of_the_hub_are_not_taken_for_mistakes(name: str) -> None:
+    assert sources.find(Model(name=name)).where == name
 
 
 def test_minilm_comes_from_its_package() -> None:

@@ -1,0 +1,101 @@
+"""A model made ready: found or fetched, and seen to be one that can be loaded; no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from objectives import hub, remote, sources
+from objectives.errors import ModelError
+from objectives.hub import Found
+from objectives.settings import Model
+from objectives.sources import Source
+
+CODE = (
+    "--allow-code (of hpo launch, worker and check; allow_code=True in Python) runs it, with all that this account may"
+)
+
+
+def ready(model: Model, *, allow_code: bool = False, cache: Path | None = None) -> Source:
+    """Where the model is, a folder if it was behind a URL; raises ModelError where it could not be loaded.
+
+    Code that comes with a model is run only with `allow_code`; here none is run in any case. `cache` is the folder
+    for models of URLs.
+    """
+    source = located(model, allow_code=allow_code, cache=cache)
+    found = _in_folder(source) if source.is_folder else hub.found(source)
+    _check_files(source, found, model.pretrained)
+    _check_architecture(source, found)
+    return source
+
+
+def located(model: Model, *, allow_code: bool = False, cache: Path | None = None) -> Source:
+    """The same, without a look at what is there; raises ModelError."""
+    source = sources.find(model, allow_code=allow_code)
+    return remote.fetched(source, cache) if source.is_url else source
+
+
+def needs_code(source: Source) -> ModelError:
+    """What is said of a model that cannot be loaded without running its code."""
+    read = source.where if source.is_folder else f"{hub.endpoint()}/{source.where}"
+    return ModelError(
+        f"model.name: {source.full_name} comes with Python code of its own, which is not run unless you allow it: "
+        f"read it ({read}); {CODE}"
+    )
+
+
+def _in_folder(source: Source) -> Found:
+    folder = Path(source.where)
+    files = frozenset(path.name for path in folder.iterdir() if path.is_file())
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8")) if "config.json" in files else {}
+    except ValueError as error:
+        raise ModelError(f"model.name: {folder / 'config.json'} is broken JSON: {error}") from None
+    return Found(config if isinstance(config, dict) else {}, files)
+
+
+def _check_files(source: Source, found: Found, pretrained: bool) -> None:
+    if not found.config:
+        raise ModelError(f"model.name: {source.full_name} has no config.json; right is a model of transformers")
+    if not pretrained or any(name.endswith(".safetensors") for name in found.files):
+        return
+    if not found.complete:
+        raise hub.out_of_reach(source)
+    others = sorted(name for name in found.files if name.endswith((".bin", ".h5", ".msgpack", ".pt", ".pth")))
+    seen = f"its weights are {', '.join(others[:3])}, which are not read" if others else "it has no weights"
+    raise ModelError(
+        f"model.name: cannot load {source.full_name}: {seen}; there is no file named model.safetensors: take another "
+        f"model.revision or model, or save it anew with save_pretrained"
+    )
+
+
+def _check_architecture(source: Source, found: Found) -> None:
+    """Refuse an architecture that transformers has not, and that code of its own would have to bring."""
+    kind, known = found.config.get("model_type"), _architectures()
+    if source.allow_code or kind in known or not known:
+        return
+    if "AutoConfig" in (found.config.get("auto_map") or {}):
+        raise needs_code(source)
+    raise ModelError(
+        f"model.name: cannot load {source.full_name}: transformers {version('transformers')} does not know its "
+        f"architecture {kind!r}; a newer one may, else choose another model"
+    )
+
+
+@lru_cache(maxsize=1)
+def _architectures() -> frozenset[str]:
+    """The architectures of the installed transformers, and other words, without importing it; none where it keeps
+    them elsewhere."""
+    spec = find_spec("transformers")
+    if spec is None or spec.origin is None:
+        return frozenset()
+    lists = [Path(spec.origin).parent / "models" / "auto" / name for name in _LISTS]
+    texts = [path.read_text("utf-8") for path in lists if path.is_file()]
+    return frozenset(name for text in texts for name in re.findall(r'"([\w.-]+)"', text))
+
+
+_LISTS = ("auto_mappings.py", "configuration_auto.py")

@@ -1,0 +1,104 @@
+"""A model behind a URL: copied once into a folder that a machine's processes share; no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import platformdirs
+from filelock import FileLock
+
+from objectives.errors import ModelError
+from objectives.sources import Source, without_login
+from objectives.tables import first_line
+
+log = logging.getLogger(__name__)
+
+_KEPT = {".jinja", ".json", ".model", ".py", ".safetensors", ".txt"}
+"""What a model is read from; pickled and foreign weights stay where they are."""
+
+# What protocols call that which changes with a file, in lower case and without - and _.
+_STAMPS = {"checksum", "contentmd5", "crc32c", "created", "digest", "etag", "generation", "lastmodified", "md5hash"}
+_STAMPS |= {"mtime", "size", "updated"}
+
+
+def fetched(source: Source, cache: Path | None = None) -> Source:
+    """The same model as a folder below `cache`; one process copies it, the others wait, and the next find it there.
+
+    Files that changed behind the URL, by size and by time or checksum, make a new copy. Where the URL cannot be asked,
+    the newest copy will do. Raises ModelError.
+    """
+    cache = cache or platformdirs.user_cache_path("hpo") / "models"
+    name = _digest(source.where)
+    try:
+        system, files = _listed(source.where)
+    except Exception as error:  # what it raises depends on the protocol
+        copies = sorted((path for path in cache.glob(f"{name}-*") if path.is_dir()), key=os.path.getmtime)
+        if not copies or isinstance(error, FileNotFoundError):
+            raise ModelError(f"model.name: cannot fetch {source.full_name}: {_said(error)}") from error
+        log.warning("%s cannot be asked (%s); its last copy is used", source.full_name, _said(error))
+        return _at(source, copies[-1])
+    if "config.json" not in files:
+        found = ", ".join(sorted(files)[:5]) or "nothing to read"
+        right = "right is a folder with config.json, model.safetensors and the tokenizer's files"
+        raise ModelError(f"model.name: {source.full_name} holds {found}; {right}")
+    copy = cache / f"{name}-{_digest(repr(sorted((file, stamp) for file, (_, stamp) in files.items())))}"
+    if not copy.is_dir():
+        _copy(source, system, files, copy)
+    return _at(source, copy)
+
+
+def _at(source: Source, copy: Path) -> Source:
+    """The copy, whose name tells people which state of the files it is."""
+    return replace(source, where=str(copy), full_name=f"{source.full_name} (copy {copy.name.rpartition('-')[2]})")
+
+
+def _copy(source: Source, system: Any, files: Mapping[str, tuple[str, str]], copy: Path) -> None:
+    """Copy the files under another name and rename: half a copy is never read."""
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{copy}.lock"), TemporaryDirectory(dir=copy.parent, prefix=".part-") as part:
+            if copy.is_dir():
+                return
+            whole = Path(part) / "model"
+            whole.mkdir()
+            for file, (path, _) in files.items():
+                system.get_file(path, str(whole / file))
+            whole.rename(copy)
+    except Exception as error:  # of the disk here, or of the protocol there
+        raise ModelError(f"model.name: cannot copy {source.full_name} to {copy}: {_said(error)}") from error
+
+
+def _listed(url: str) -> tuple[Any, dict[str, tuple[str, str]]]:
+    """The file system, and of each file of the folder its path and what changes with it."""
+    import fsspec  # type: ignore[import-untyped]
+
+    system, root = fsspec.url_to_fs(url)
+    system.invalidate_cache()
+    found: dict[str, tuple[str, str]] = {}
+    for entry in system.ls(root, detail=True):
+        name = PurePosixPath(entry["name"].rstrip("/").partition("?")[0]).name
+        if entry["type"] == "file" and PurePosixPath(name).suffix in _KEPT:
+            found[name] = (entry["name"], _stamp(entry) or _stamp(system.info(entry["name"])))
+    return system, found
+
+
+def _stamp(entry: Mapping[str, Any]) -> str:
+    """What changes with a file; empty where the listing says no more than its size."""
+    known = {key.lower().replace("-", "").replace("_", ""): value for key, value in entry.items()}
+    told = {key: str(value) for key, value in sorted(known.items()) if key in _STAMPS and value is not None}
+    return repr(told) if told.keys() - {"size"} else ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _said(error: Exception) -> str:
+    return without_login(first_line(error))
