@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from hpo import columns, strictyaml
 from hpo.columns import Column
 from objectives import sources, tokens
 from objectives.errors import ModelError
-from objectives.settings import Model
+from objectives.settings import Data, Model
 from objectives.tables import Table
 
 _SAMPLED = 2000
@@ -52,6 +52,8 @@ class Rows:
     text: Column
     label: Column
     groups: tuple[Column, ...]
+    splits: frozenset[str] = frozenset()
+    """The roles, of train, valid and test, that have rows of their own; none where one table is divided."""
 
     @cached_property
     def empty(self) -> int:
@@ -94,30 +96,49 @@ class Rows:
         return max(counts) / min(counts)
 
 
-def guess(rows: Rows, path: str, delimiter: str | None) -> Iterator[Guess]:
-    """All settings but the study's name, in the order of a study file."""
+def in_file(table: Table, path: str, encoding: str | None, delimiter: tuple[str, str] | None) -> Iterator[Guess]:
+    """Where rows of a file are, with the encoding if it is given, and the delimiter and where that is from."""
+    yield Guess(("path",), path, "counts from this file's folder")
+    if encoding:
+        yield Guess(("encoding",), encoding, "as given")
+    elif found := next(filter(None, map(_ENCODED.search, table.notices)), None):
+        yield Guess(("encoding",), found[1], "a guess; utf-8, gb18030, big5 or cp1252 if letters look wrong")
+    if delimiter:
+        yield Guess(("delimiter",), *delimiter)
+
+
+def on_hub(data: Data, rows: Mapping[str, int]) -> Iterator[Guess]:
+    """Where rows of the hub are, which has so many in each split."""
+    counted = ", ".join(f"{name} {count}" for name, count in rows.items())
+    yield Guess(("hub",), data.hub, f"a data set of the hub; rows: {counted}")
+    if data.config:
+        yield Guess(("config",), data.config, "the data set's configuration, as given")
+
+
+def guess(rows: Rows, place: Iterable[Guess]) -> Iterator[Guess]:
+    """All settings but the study's name, in the order of a study file; `place` is where the rows are."""
     yield Guess(("objective", "task"), "text-classification", "one class for each text")
     yield Guess(("objective", "model", "name"), *rows.model)
-    for one in (*_data(rows, path, delimiter), *_cleaning(rows)):
+    for one in (*place, *_data(rows), *_cleaning(rows)):
         yield replace(one, keys=("objective", "data", *one.keys))
     yield Guess(("objective", "training", "epochs"), _epochs(rows), f"for {len(rows.table)} rows; more rows need fewer")
     yield from _search(rows)
     yield from _judged(rows)
 
 
-def _data(rows: Rows, path: str, delimiter: str | None) -> Iterator[Guess]:
-    yield Guess(("path",), path, "counts from this file's folder")
-    if encoding := next(filter(None, map(_ENCODED.search, rows.table.notices)), None):
-        yield Guess(("encoding",), encoding[1], "a guess; utf-8, gb18030, big5 or cp1252 if letters look wrong")
-    if delimiter:
-        yield Guess(("delimiter",), delimiter, "found in the header")
+def _data(rows: Rows) -> Iterator[Guess]:
     yield Guess(("text",), rows.text.name, f"the column to read: {rows.text.described}")
     classes = f"{len(rows.label.counts)} classes: {_shares(rows.label)}"
     yield Guess(("label",), rows.label.name, f"the column to predict: {classes}")
     for column in rows.groups:
         seen = f"{column.described}; turn on if rows with the same one belong together"
         yield Guess(("group",), column.name, seen, off=True)
-    yield Guess(("split",), _split(rows), "shares; the rest trains")
+    if not rows.splits:
+        yield Guess(("split",), _split(rows), "shares; the rest trains")
+    elif "valid" not in rows.splits:
+        split = _split(rows)
+        kept = {"valid": split["valid"]} if "test" in rows.splits else split
+        yield Guess(("split",), kept, "shares of train: there are no validation rows; the rest trains")
     yield _max_length(rows)
 
 

@@ -1,19 +1,23 @@
-"""A first study file for a file of rows: every setting a guess that says why."""
+"""A first study file for rows of a file or of the hub: every setting a guess that says why."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from hpo import columns, spec
 from hpo.columns import Column
+from hpo.complaints import explain
 from hpo.errors import HpoError, SpecError
-from hpo.guesses import Guess, Rows, guess
-from objectives import tables
+from hpo.guesses import Guess, Rows, guess, in_file, on_hub
+from objectives import data, tables
 from objectives.errors import DataError
+from objectives.settings import Data
 
 
 @dataclass(frozen=True)
@@ -38,26 +42,55 @@ class Draft:
         return "\n".join([head, *_lines(self.guesses)]) + "\n"
 
 
-def draft(
-    file: str, out: Path | None = None, *, text: str | None = None, label: str | None = None, study: str | None = None
-) -> Draft:
-    """What a study of the rows in a file would be, with columns and name as given or guessed.
+@dataclass(frozen=True)
+class Wanted:
+    """What is known beforehand: columns, the study's name, how a file is written, a hub data set's configuration."""
 
-    Raises HpoError where the file cannot be read or holds nothing to classify.
+    text: str | None = None
+    label: str | None = None
+    study: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Rows that were read: where they are, as guesses, the columns known to hold classes, the roles with own rows."""
+
+    table: tables.Table
+    place: Callable[[Path], Iterable[Guess]]
+    classes: tuple[str, ...] = ()
+    splits: frozenset[str] = frozenset()
+
+
+def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
+    """What a study of the rows in a file, or of a data set of the hub, would be, as wanted or guessed.
+
+    The options are those of `Wanted`. Raises HpoError where the rows cannot be read or hold nothing to classify.
     """
-    table, delimiter = _read(file)
-    found = columns.profile(table)
+    wanted = Wanted(**options)
+    source = _on_hub(file.removeprefix("hub:"), wanted) if is_hub(file) else _in_file(file, wanted)
+    found = columns.profile(source.table)
     try:
-        _check(table)
-        read = columns.text_of(found, text, label)
-        predicted = columns.label_of(found, label, read.name)
+        _check(source.table)
+        known = {name: column for name, column in found.items() if name in source.classes}
+        read = columns.text_of(found, wanted.text, wanted.label)
+        predicted = columns.label_of(found if wanted.label else known or found, wanted.label, read.name)
     except HpoError as error:
         raise HpoError(f"{file}: {error}") from None
-    name = study or _name(file)
+    name = wanted.study or _name(file)
     path = out or Path(f"{name}.yaml")
-    rows = Rows(table, read, predicted, tuple(columns.groups_of(found, read.name, predicted.name)))
-    guesses = (Guess(("study",), name, "its name in the database"), *guess(rows, _from(file, path), delimiter))
-    return Draft(path, file, table, read, predicted, guesses)
+    groups = tuple(columns.groups_of(found, read.name, predicted.name))
+    rows = Rows(source.table, read, predicted, groups, source.splits)
+    guesses = (Guess(("study",), name, "its name in the database"), *guess(rows, source.place(path)))
+    return Draft(path, file, source.table, read, predicted, guesses)
+
+
+def is_hub(file: str) -> bool:
+    """Whether this names a data set of the hub: as `hub:ID`, or as an id of two parts that is no file here."""
+    looks = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", file, re.ASCII) and Path(file).suffix.lower() not in tables.READERS
+    return file.startswith("hub:") or (bool(looks) and not Path(file).exists() and not Path(file).parent.is_dir())
 
 
 def write(made: Draft, force: bool = False) -> None:
@@ -77,19 +110,57 @@ def write(made: Draft, force: bool = False) -> None:
         part.unlink(missing_ok=True)
 
 
-def _read(file: str) -> tuple[tables.Table, str | None]:
-    """The rows, and the delimiter where it is not the suffix's own."""
+def _settings(**given: str | None) -> Data:
     try:
-        return tables.read(file, "FILE"), None
+        return Data.model_validate(given)
+    except ValidationError as error:
+        raise HpoError("; ".join(f"--{complaint}" for complaint in explain(error, Data))) from error
+
+
+def _on_hub(name: str, wanted: Wanted) -> _Source:
+    if wanted.encoding or wanted.delimiter:
+        raise HpoError(f"{name} is a data set of the hub; --encoding and --delimiter belong to files: leave them out")
+    settings = _settings(hub=name, config=wanted.config)
+    try:
+        found = data.published(settings)
+    except DataError as error:
+        near = "; name it with --config" if "Config name is missing" in str(error) else ""
+        raise HpoError(str(error).removeprefix("data.hub: ") + near) from error
+    return _Source(found.table, lambda _: on_hub(settings, found.rows), found.classes, frozenset(found.roles))
+
+
+def _in_file(file: str, wanted: Wanted) -> _Source:
+    if wanted.config:
+        raise HpoError(f"{file} is a file; --config belongs to a data set of the hub: leave it out")
+    settings = _settings(path=file, encoding=wanted.encoding, delimiter=wanted.delimiter)
+    table, found = _read(file, settings)
+    given = (wanted.delimiter, "as given") if wanted.delimiter else None
+    delimiter = (found, "found in the header") if found else given
+    return _Source(table, lambda path: in_file(table, _from(file, path), wanted.encoding, delimiter))
+
+
+def _read(file: str, settings: Data) -> tuple[tables.Table, str | None]:
+    """The rows, and the delimiter where it is neither given nor the suffix's own."""
+    written = {"encoding": settings.encoding, "delimiter": settings.delimiter}
+    try:
+        return tables.read(file, "FILE", **written), None
     except DataError as error:
         other = re.search(r"set data\.delimiter: (tab|'(.)')", str(error))
-        if other is None:
-            raise HpoError(str(error).removeprefix("FILE: ")) from error
-    delimiter = other[2] or "tab"
+        if other is None or settings.delimiter:
+            raise HpoError(_of_file(error)) from error
+    delimiter = other[2] or "\t"
     try:
-        return tables.read(file, "FILE", delimiter="\t" if delimiter == "tab" else delimiter), delimiter
+        return tables.read(
+            file, "FILE", **written | {"delimiter": "\t" if delimiter == "tab" else delimiter}
+        ), delimiter
     except DataError as error:
-        raise HpoError(str(error).removeprefix("FILE: ")) from error
+        raise HpoError(_of_file(error)) from error
+
+
+def _of_file(error: DataError) -> str:
+    """What was said of the file, with the options of `hpo init` in place of the settings."""
+    text = str(error).removeprefix("FILE: ")
+    return text.replace("data.encoding", "--encoding").replace("set data.delimiter:", "give --delimiter")
 
 
 def _check(table: tables.Table) -> None:

@@ -9,9 +9,11 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
+from objectives import hub
 from objectives.cleaning import clean
 from objectives.errors import DataError
 from objectives.settings import Data
+from objectives.sources import without_login
 from objectives.splits import Rows, are_classes, divide, shuffled
 from objectives.tables import Table, as_text, first_line, open_binary, read
 
@@ -54,6 +56,29 @@ def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = Fal
         tables |= {"train": whole.take(rows.train), "valid": whole.take(rows.valid)}
         tables |= {"test": whole.take(rows.test)} if test and rows.test else {}
     return Splits(**tables)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set of the hub at a first look: its training rows with all columns, and which of these hold classes.
+
+    `rows` is how many rows each split has, `roles` which split trains, validates and tests.
+    """
+
+    table: Table
+    classes: tuple[str, ...]
+    rows: Mapping[str, int]
+    roles: Mapping[str, str]
+
+
+def published(data: Data) -> Published:
+    """The data set `data.hub`; raises DataError."""
+    loaded = _loaded(data)
+    roles = _hub_roles(data, list(loaded))
+    train = loaded[roles["train"]]
+    table = _hub_table(data, roles["train"], train, train.column_names)
+    classes = tuple(name for name, feature in train.features.items() if hasattr(feature, "int2str"))
+    return Published(table, classes, {name: len(rows) for name, rows in loaded.items()}, roles)
 
 
 def classes(splits: Splits, label: str) -> tuple[str, ...]:
@@ -113,7 +138,9 @@ def _loaded(data: Data) -> Mapping[str, Any]:
     try:
         return datasets.load_dataset(data.hub, data.config, revision=data.revision)  # type: ignore[no-any-return]
     except Exception as error:  # what it raises depends on the hub, the network and the data set's files
-        why = f"{type(error).__name__}: {first_line(error)}"
+        if reason := hub.why_no_data_set(str(data.hub), data.revision):  # datasets hides what the hub said
+            raise DataError("data.hub", f"cannot load {data.hub!r}: {reason}") from error
+        why = f"{type(error).__name__}: {without_login(first_line(error))}"
         raise DataError("data.hub", f"cannot load {data.hub!r} ({why}); check its name and the network") from error
 
 

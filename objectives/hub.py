@@ -95,6 +95,18 @@ def explain(error: BaseException, kind: Kind, name: str, revision: str | None) -
     return None
 
 
+def why_no_data_set(name: str, revision: str | None) -> str | None:
+    """What the hub says to a request for a data set; None where it refuses nothing or cannot be asked."""
+    from huggingface_hub import hf_hub_download
+
+    with quiet():
+        try:
+            hf_hub_download(name, "README.md", repo_type="dataset", revision=revision)
+        except Exception as error:  # of its client's
+            return explain(error, "dataset", name, revision)
+    return None
+
+
 def endpoint() -> str:
     """The hub's address, without a login."""
     from huggingface_hub import constants

@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         folder = self._folder(kind, name, revision or "main")
         files = [_entry(file, folder) for file in sorted(folder.rglob("*")) if file.is_file()]
         if what == "tree":
-            return [file for file in files if not path or file["path"].startswith(path)]
+            return _tree(files, f"{path}/" if path else "", "recursive=true" in self.path.lower())
         if what == "paths-info":
             asked = body.decode() + json.dumps(unquote(body.decode()))
             return [file for file in files if file["path"] in asked]
@@ -131,6 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+
+def _tree(files: list[dict[str, Any]], under: str, deep: bool) -> list[dict[str, Any]]:
+    """The files and folders under a path; an empty folder is none."""
+    inside = [file for file in files if file["path"].startswith(under)]
+    if not inside and under:
+        raise Refused(404, "EntryNotFound")
+    if deep:
+        return inside
+    folders = {file["path"][len(under) :].partition("/")[0] for file in inside if "/" in file["path"][len(under) :]}
+    here = [file for file in inside if "/" not in file["path"][len(under) :]]
+    return here + [{"type": "directory", "path": under + name, "size": 0, "oid": COMMIT} for name in sorted(folders)]
 
 
 def _entry(file: Path, folder: Path) -> dict[str, Any]:

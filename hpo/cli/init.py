@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from hpo import tables
-from hpo.config import Config
 
 
 @click.command()
@@ -20,20 +19,21 @@ from hpo.config import Config
 @click.option("--text", metavar="COLUMN", help="The column to read.")
 @click.option("--label", metavar="COLUMN", help="The column to predict.")
 @click.option("--study", metavar="NAME", help="The study's name; by default the file's.")
+@click.option("--encoding", metavar="NAME", help="Of a text file, such as gb18030; by default UTF-8, else a guess.")
+@click.option("--delimiter", metavar="CHARACTER", help="Of a .csv or .tsv file: one character, or tab.")
+@click.option("--config", metavar="NAME", help="The configuration of a data set of the hub.")
 @click.option("--force", is_flag=True, help="Overwrite the study file.")
-@click.pass_obj
-def init(
-    config: Config, file: str, out: Path | None, text: str | None, label: str | None, study: str | None, force: bool
-) -> None:
+def init(file: str, out: Path | None, force: bool, **wanted: str | None) -> None:
     """Write a first study file for a file of rows: columns, lengths and ranges are guessed.
 
-    FILE is a .csv, .tsv, .jsonl, .parquet or .xlsx file. The study file says why for each guess.
+    FILE is a .csv, .tsv, .jsonl, .parquet or .xlsx file, or a data set of the hub: fancyzhx/ag_news, or hub:imdb. The
+    study file says why for each guess.
 
     Example: hpo init reviews.csv -o reviews.yaml
     """
     from hpo import init as making
 
-    made = making.draft(file, out, text=text, label=label, study=study)
+    made = making.draft(file, out, **wanted)
     making.write(made, force)
     for notice in made.table.notices:
         click.echo(notice, err=True)
