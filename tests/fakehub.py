@@ -32,7 +32,8 @@ class Hub:
 
     def environ(self, home: Path) -> dict[str, str]:
         """The variables of a process that uses this hub, with a cache of its own."""
-        return {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+        own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+        return own | {"HPO_GRACE": "60"}  # a busy machine takes its time to ask
 
 
 class Refused(Exception):  # noqa: N818 - an answer
