@@ -82,7 +82,15 @@ class Rehearsal:
 
 
 Report = Callable[[Evaluation], None]
-"""Called at each evaluation, in order. It may raise: that is all that pruning, pausing and cancelling are."""
+"""Called at each evaluation, in order. It may raise: that is all that pruning and pausing are."""
+
+Heed = Callable[[], None]
+"""Called often between two evaluations: before each optimizer step, and before each batch of an evaluation. It may
+raise as a Report may, and so end a trial that nobody wants any more; it must be quick, and do nothing otherwise."""
+
+
+def unheeded() -> None:
+    """The Heed of a trial that ends at its evaluations alone."""
 
 
 _LOWER_IS_BETTER = ("val_loss", "train_loss")

@@ -25,7 +25,7 @@ from dataclasses import replace
 from functools import partial
 from statistics import NormalDist
 
-from objectives.evaluation import Evaluation, Report, Result, Snapshot
+from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
 from objectives.settings import Curve, Simulated
 
 CHANCE = math.log(4)
@@ -33,6 +33,7 @@ FLOOR = 0.2
 TAU = 1.5
 DIVERGES = 30.0
 DIVERGED = 8.0
+MOMENT = 0.05  # seconds of sleep, as long as an optimizer step
 EXAMPLES = 1000
 """Rows of an epoch, for examples per second."""
 
@@ -43,13 +44,13 @@ SHAPE = {"learning_rate", "batch_size", "dropout", "frozen_layers", "optimizer"}
 """The settings that shape the curve."""
 
 
-def run(settings: Simulated, report: Report, resume: Snapshot | None = None) -> Result:
+def run(settings: Simulated, report: Report, resume: Snapshot | None = None, heed: Heed = unheeded) -> Result:
     """Report `evaluations` evaluations, one an epoch, taking `seconds` in all; fail, exit or turn NaN where told."""
     curve = settings.simulated
     failing = _failing(curve)
     reporting = 0.0
     for step in range(1 + (resume.values["step"] if resume else 0), curve.evaluations + 1):
-        time.sleep(curve.seconds / curve.evaluations)
+        _pause(curve.seconds / curve.evaluations, heed)
         if step in (failing, curve.fail_at):
             raise RuntimeError(f"simulated failure at evaluation {step}")
         if step == curve.exit_at:
@@ -59,6 +60,15 @@ def run(settings: Simulated, report: Report, resume: Snapshot | None = None) -> 
         report(replace(_evaluation(curve, step), result=_result(curve, step, reporting), snapshot=snapshot))
         reporting += time.perf_counter() - before
     return _result(curve, curve.evaluations, reporting)
+
+
+def _pause(seconds: float, heed: Heed) -> None:
+    """Sleep, a moment at a time, heeding before each."""
+    until = time.monotonic() + seconds
+    heed()
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, MOMENT))
+        heed()
 
 
 def loss(curve: Curve, epoch: int) -> float:

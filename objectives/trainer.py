@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from objectives.batches import Batch, Example, by_length, chunks
 from objectives.devices import Machine
-from objectives.evaluation import Evaluation
+from objectives.evaluation import Evaluation, Heed, unheeded
 from objectives.layers import train_mode
 from objectives.optimizers import optimizer, scheduler
 from objectives.plan import Plan
@@ -50,14 +50,20 @@ def start(model: Any, training: Training, plan: Plan, machine: Machine) -> State
 
 
 def fit(
-    state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine, watch: Stopwatch
+    state: State,
+    lesson: Lesson,
+    training: Training,
+    plan: Plan,
+    machine: Machine,
+    watch: Stopwatch,
+    heed: Heed = unheeded,
 ) -> Iterator[Evaluation]:
     """Train from where the state is to the plan's end, or until `early_stopping_patience` runs out.
 
     While an evaluation is looked at the state is whole: saved then and loaded into a fresh one, it trains on to the
     same bits. A loss that is not finite is an evaluation like any other; whether to go on is for the caller.
     """
-    school = School(state, lesson, training, plan, machine)
+    school = School(state, lesson, training, plan, machine, heed)
     progress, patience = state.progress, training.early_stopping_patience or plan.steps
     while progress.steps < plan.steps and progress.waited() < patience:
         with watch("train") as trained:
@@ -77,8 +83,11 @@ def fit(
 class School:
     """Teaches and examines the model of a state."""
 
-    def __init__(self, state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine) -> None:
+    def __init__(
+        self, state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine, heed: Heed = unheeded
+    ) -> None:
         self.state, self.lesson, self.training, self.plan, self.machine = state, lesson, training, plan, machine
+        self.heed = heed
         self.learning = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
         rows = by_length(lesson.valid)
         self.exams = [self._batch(lesson.valid, some) for some in chunks(rows, training.eval_batch_size)]
@@ -89,6 +98,7 @@ class School:
         train_mode(self.state.model)
         total, rows = torch.zeros((), device=self.machine.device), 0
         while True:
+            self.heed()
             batches = self.plan.batches(self.state.progress.steps)
             learning_rate = self.state.scheduler.get_last_lr()[0]
             total += self.step(batches)
@@ -100,7 +110,7 @@ class School:
     def examine(self) -> tuple[dict[str, float], Mapping[str, Any]]:
         """The mean plain loss over the validation rows and the task's scores; the scores of NaN are NaN."""
         self.state.model.eval()
-        answers = [(self._logits(batch), batch.labels) for batch in map(self._here, self.exams)]
+        answers = [self._answers(batch) for batch in self.exams]
         logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
         loss = self.lesson.plain_loss(logits, labels).double().mean().item()
         logits, labels = logits.cpu()[self.places], labels.cpu()[self.places]
@@ -109,6 +119,11 @@ class School:
             return {"val_loss": loss, **dict.fromkeys(scores, nan)}, {}
         scores, details = self.lesson.scores(logits, labels)
         return {"val_loss": loss, **scores}, details
+
+    def _answers(self, exam: Batch) -> tuple[Tensor, Tensor]:
+        self.heed()
+        batch = self._here(exam)
+        return self._logits(batch), batch.labels
 
     def step(self, batches: Sequence[Sequence[int]]) -> Tensor:
         """One optimizer step over the mean of all rows of these batches; returns the sum of their losses."""

@@ -12,7 +12,7 @@ import torch
 
 from objectives import data, devices, layers, losses, models, trainer
 from objectives.batches import Example
-from objectives.evaluation import Report, Result, Snapshot
+from objectives.evaluation import Heed, Report, Result, Snapshot, unheeded
 from objectives.plan import plan
 from objectives.ready import ready
 from objectives.settings import Data, Transfer
@@ -43,8 +43,10 @@ def run(
     device: str,
     threads: int | None,
     resume: Snapshot | None = None,
+    heed: Heed = unheeded,
 ) -> Result:
-    """Fine-tune the model at `source` as the settings say, reporting each evaluation; raises ObjectiveError."""
+    """Fine-tune the model at `source` as the settings say, reporting each evaluation; raises ObjectiveError, and what
+    the callbacks raise."""
     watch, training = Stopwatch(), settings.training
     if resume is not None and threads is None:
         threads = resume.facts["threads"]
@@ -76,7 +78,7 @@ def run(
         made = state.save()
         return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=machine.facts())
 
-    for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch):
+    for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch, heed):
         with watch("report"):
             report(replace(evaluation, result=result(), snapshot=snapshot))
     return result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from objectives.evaluation import Rehearsal, Report, Result, Snapshot
+from objectives.evaluation import Heed, Rehearsal, Report, Result, Snapshot, unheeded
 from objectives.settings import Settings, Simulated
 
 
@@ -27,10 +27,11 @@ def run(
     device: str = "auto",
     threads: int | None = None,
     resume: Snapshot | None = None,
+    heed: Heed = unheeded,
     allow_code: bool = False,
     cache: Path | None = None,
 ) -> Result:
-    """Run a trial; `report` is called at each evaluation and may raise, which ends the trial.
+    """Run a trial; `report` is called at each evaluation, `heed` between optimizer steps; both may raise to end it.
 
     `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are, or takes those of
     `resume`: the snapshot of an earlier run with the same settings and rows, which this run continues. A snapshot of
@@ -41,11 +42,11 @@ def run(
     if isinstance(settings, Simulated):
         from objectives import simulated  # needs no torch
 
-        return simulated.run(settings, report, resume)
+        return simulated.run(settings, report, resume, heed)
     from objectives import ready, transfer
 
     source = ready.located(settings.model, allow_code=allow_code, cache=cache)
-    return transfer.run(settings, source, report, device=device, threads=threads, resume=resume)
+    return transfer.run(settings, source, report, device=device, threads=threads, resume=resume, heed=heed)
 
 
 def rehearse(

@@ -169,6 +169,19 @@ def test_the_result_tells_steps_seconds_and_what_learns():
     assert result.facts["model"] == "simulated"
 
 
+def test_what_heed_raises_ends_the_trial_between_two_evaluations():
+    heeds = iter([None, None, KeyboardInterrupt()])
+
+    def heed() -> None:
+        if told := next(heeds):
+            raise told
+
+    seen: list[Evaluation] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(Simulated(simulated=Curve(evaluations=1, seconds=3600)), seen.append, heed=heed)
+    assert seen == []
+
+
 def test_what_report_raises_ends_the_trial():
     def report(evaluation: Evaluation) -> None:
         raise KeyboardInterrupt

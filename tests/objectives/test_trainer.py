@@ -305,6 +305,15 @@ def test_stops_by_not_being_asked(bert: Path) -> None:
     assert run.state.progress.steps == 3
 
 
+def test_heeds_before_each_step_and_each_batch_of_an_evaluation(bert: Path) -> None:
+    run, steps = Run(bert, epochs=1, evaluations_per_epoch=2, eval_batch_size=5), []
+    heed = lambda: steps.append(run.state.progress.steps)  # noqa: E731
+    fitted = trainer.fit(run.state, run.lesson, run.training, run.plan, run.machine, run.watch, heed)
+    exams = -(-len(VALID) // 5)
+    next(fitted)
+    assert steps == [0, 1, 2, *[3] * exams]
+
+
 def test_stops_early(bert: Path) -> None:
     settings = {"epochs": 9, "learning_rate": 1e-30, "early_stopping_patience": 2}
     run = Run(bert, **settings)

@@ -118,6 +118,19 @@ def test_report_may_raise(transfer_settings: settings.Settings) -> None:
     assert seen == [1]
 
 
+def test_heed_may_raise_between_two_evaluations(transfer_settings: settings.Settings) -> None:
+    heeds = iter([None, KeyboardInterrupt()])
+
+    def heed() -> None:
+        if told := next(heeds):
+            raise told
+
+    seen: list[Evaluation] = []
+    with pytest.raises(KeyboardInterrupt):
+        trial.run(transfer_settings, seen.append, device="cpu", heed=heed)
+    assert seen == []
+
+
 def test_rows_are_encoded_once(
     transfer_settings: settings.Settings, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
