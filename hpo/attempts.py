@@ -9,8 +9,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from hpo import rows
+from hpo.wishes import HOLDS
 
-Ending = Literal["complete", "pruned", "fail", "released", "died"]
+Ending = Literal["complete", "pruned", "fail", "cancelled", "released", "died"]
 """How an attempt ends; after the last two its trial goes on with another."""
 
 
@@ -95,17 +96,37 @@ def position(connection: Connection, claim: Claim) -> Claim:
     )
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How a claim stands: whether it is `owned` by its worker still, and what people want of it.
+
+    `held`: the trial is to be given back at its next evaluation. `cancelled`: who ended it, in a few words.
+    """
+
+    owned: bool = True
+    held: bool = False
+    cancelled: str | None = None
+
+
 _BEAT = text(
-    """
-    UPDATE hpo.attempts SET beat = clock_timestamp()
+    f"""
+    UPDATE hpo.attempts a SET beat = clock_timestamp()
     WHERE trial_id = :trial AND attempt = :attempt AND current AND ended IS NULL
+    RETURNING {HOLDS.format(attempt="a")} AS held
     """
+)
+_CANCELLED = text(
+    "SELECT error FROM hpo.attempts WHERE trial_id = :trial AND attempt = :attempt AND outcome = 'cancelled'"
 )
 
 
-def beat(connection: Connection, claim: Claim) -> bool:
-    """Mark life and lock the attempt's row; False where it is ended or another's."""
-    return bool(connection.execute(_BEAT, {"trial": claim.trial_id, "attempt": claim.attempt}).rowcount)
+def beat(connection: Connection, claim: Claim) -> Standing:
+    """Mark life, lock the attempt's row and say what is wanted of it; not `owned` where it is ended or another's."""
+    which = {"trial": claim.trial_id, "attempt": claim.attempt}
+    found = connection.execute(_BEAT, which).one_or_none()
+    if found is None:
+        return Standing(owned=False, cancelled=connection.scalar(_CANCELLED, which))
+    return Standing(held=found.held)
 
 
 _END = text(

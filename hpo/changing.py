@@ -76,6 +76,12 @@ _ATTEMPTS = text(
     WHERE o.study_id = :old AND n.study_id = :new
     """
 )
+_WISHES = text(
+    "INSERT INTO hpo.wishes (study_id, trial_id, verb, who, wished, stands) "
+    "SELECT n.study_id, n.trial_id, verb, who, wished, stands "
+    "FROM hpo.wishes JOIN trials o USING (trial_id) JOIN trials n USING (number) "
+    "WHERE o.study_id = :old AND n.study_id = :new ORDER BY wish"
+)
 _POINTS = text(
     "INSERT INTO hpo.points (study_id, point, try, trial_id) SELECT n.study_id, point, try, n.trial_id "
     "FROM hpo.points p JOIN trials o USING (trial_id) JOIN trials n USING (number) "
@@ -95,7 +101,7 @@ def _copy_trials(connection: Connection, old: int, new: int) -> None:
     rows.copy_trials(connection, old, new)
     for table, columns in _OURS.items():
         rows.copy_rows(connection, table, columns, old, new)
-    for statement in (_ATTEMPTS, _POINTS, _COUNT):
+    for statement in (_ATTEMPTS, _POINTS, _WISHES, _COUNT):
         connection.execute(statement, both)
     for trial_id in connection.scalars(_FOREIGN, both).all():
         rows.fail_trial(connection, trial_id)  # another program's trial stays with that program

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from hpo import attempts, rows, space
+from hpo import attempts, rows, space, wishes
 from hpo.attempts import Claim, Ending, Worker
 from hpo.errors import StudyError
 from hpo.spec import StudySpec
@@ -21,6 +21,8 @@ class Nothing(Enum):
 
     WAIT = "others are still running trials that may come back"
     DONE = "the study is complete"
+    PAUSED = "people paused the study, or all of its trials that are left"
+    STOPPED = "people stopped the study"
 
 
 def lock(connection: Connection, key: int, study_id: int) -> None:
@@ -29,7 +31,6 @@ def lock(connection: Connection, key: int, study_id: int) -> None:
 
 
 _PLAN = text("SELECT budget, made, error FROM hpo.plans WHERE study_id = :study")
-_UNFINISHED = text("SELECT EXISTS (SELECT FROM hpo.attempts WHERE study_id = :study AND current)")
 
 
 def claim(connection: Connection, study_id: int, spec: StudySpec, worker: Worker) -> Claim | Nothing:
@@ -41,6 +42,10 @@ def claim(connection: Connection, study_id: int, spec: StudySpec, worker: Worker
     budget, made, error = connection.execute(_PLAN, {"study": study_id}).one()
     if error:
         raise StudyError(error)
+    standing = wishes.standing(connection, study_id)
+    if standing is not None:
+        unfinished = made < budget or any(_left(connection, study_id))
+        return _HELD[standing.verb] if unfinished else Nothing.DONE
     if adopted := _adopt(connection, study_id, spec, worker):
         return adopted
     trial_id = rows.start_waiting_trial(connection, study_id)
@@ -48,7 +53,25 @@ def claim(connection: Connection, study_id: int, spec: StudySpec, worker: Worker
         trial_id = _make(connection, study_id, spec, made)
     if trial_id is not None:
         return attempts.begin(connection, study_id, trial_id, worker)
-    return Nothing.WAIT if connection.scalar(_UNFINISHED, {"study": study_id}) else Nothing.DONE
+    free, paused = _left(connection, study_id)
+    return Nothing.WAIT if free else Nothing.PAUSED if paused else Nothing.DONE
+
+
+_HELD = {"pause": Nothing.PAUSED, "stop": Nothing.STOPPED}
+_LEFT = text(
+    f"""
+    SELECT coalesce(bool_or(NOT held), false), coalesce(bool_or(held), false)
+    FROM (SELECT trial_id FROM hpo.attempts WHERE study_id = :study AND current
+          UNION SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING') t,
+         LATERAL (SELECT {wishes.HOLDS_TRIAL.format(trial="t.trial_id")} AS held) h
+    """
+)
+
+
+def _left(connection: Connection, study_id: int) -> tuple[bool, bool]:
+    """Whether trials are unfinished that may run, and whether some are that people paused one by one."""
+    free, paused = connection.execute(_LEFT, {"study": study_id}).one()
+    return free, paused
 
 
 _POINT = text("SELECT count(*) FROM hpo.points WHERE study_id = :study AND try = 1")
@@ -79,11 +102,12 @@ def _take_point(connection: Connection, study_id: int, spec: StudySpec) -> int |
 
 # A worker runs one trial at a time: a current attempt in its own name is one whose commit it never saw.
 _OPEN = text(
-    """
+    f"""
     SELECT a.trial_id, a.attempt, a.ended, t.state::text AS state, a.worker = :worker AS own
     FROM hpo.attempts a JOIN trials t USING (trial_id)
     WHERE a.study_id = :study AND a.current
       AND (a.ended IS NOT NULL OR a.beat < clock_timestamp() - a.grace OR t.state <> 'RUNNING' OR a.worker = :worker)
+      AND (t.state <> 'RUNNING' OR NOT {wishes.HOLDS_TRIAL.format(trial="a.trial_id")})
     ORDER BY t.number FOR UPDATE OF a SKIP LOCKED
     """
 )

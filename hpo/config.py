@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,16 @@ from pathlib import Path
 import platformdirs
 
 from hpo.errors import HpoError
+
+
+def who() -> str:
+    """Who asks: the user and the machine of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have them
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
 
 VARIABLES = {
     "database_url": "HPO_DATABASE_URL",

@@ -109,8 +109,9 @@ def counts(state: Row) -> str:
     """The counts of a study in words."""
     queued = state["waiting"] + state["remaining"]
     running = sum(1 for trial in state["trials_running"] if trial["activity"] == "running")
+    held = f"{state['state']}: " if state.get("state") in ("paused", "stopped") else ""
     return (
-        f"{state['complete']} done, {state['pruned']} pruned, {running} running, "
+        f"{held}{state['complete']} done, {state['pruned']} pruned, {running} running, "
         f"{state['failed']} failed, {queued} queued"
     )
 

@@ -36,7 +36,10 @@ class Pool:
         self._refused: dict[int, tuple[str, float]] = {}
 
     def __call__(self) -> Nothing | None:
-        """Run one trial; else DONE where no study is left for this worker, WAIT where trials may come back."""
+        """Run one trial; else DONE where no study is left for this worker, WAIT where trials may come back.
+
+        A study that people paused or stopped is not waited for.
+        """
         found = Nothing.DONE
         for study_id, name in self.studies():
             answer = self._serve(study_id, name)

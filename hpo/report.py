@@ -7,20 +7,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from hpo.config import Config
 from hpo.database import Database, connect
-from hpo.errors import StudyError
+from hpo.errors import DatabaseError, StudyError
 
 Row = dict[str, Any]
 """One row of a view, by column."""
 
 _TRIAL = (
     "number, state, activity, value, best_value, best_step, last_step, params, metrics, attempts, worker, error, "
-    "trainable_parameters, seconds, facts, started, finished"
+    "trainable_parameters, seconds, facts, started, finished, asked, asked_by, asked_at, requeued_from"
 )
 
+_OLD = "the database's schema hpo is older than this package; run: hpo db upgrade"
 
 _WORKERS = """
 SELECT a.worker, a.host, a.pid, a.facts ->> 'device' AS device, a.facts ->> 'visible_devices' AS visible_devices,
@@ -143,8 +146,13 @@ class Report:
         return self._rows("SELECT to_regclass('hpo.studies') IS NOT NULL AS ready")[0]["ready"] is True
 
     def _rows(self, statement: str, **values: Any) -> list[Row]:
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(text(statement), values).mappings()]
+        try:
+            with self.engine.connect() as connection:
+                return [dict(row) for row in connection.execute(text(statement), values).mappings()]
+        except ProgrammingError as error:
+            if isinstance(error.orig, UndefinedColumn | UndefinedTable):
+                raise DatabaseError(_OLD) from None
+            raise
 
 
 class Reader:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from optuna.distributions import json_to_distribution
 from sqlalchemy import Connection, text
+
+from hpo.wishes import HOLDS_TRIAL
 
 _NOW = "clock_timestamp() AT TIME ZONE 'UTC'"  # Optuna keeps naive UTC
 
@@ -44,11 +47,12 @@ def insert_trial(
 
 
 def start_waiting_trial(connection: Connection, study_id: int) -> int | None:
-    """Switch the first WAITING row to RUNNING and return its trial_id; None where nothing is queued."""
+    """Switch the first WAITING row that nobody paused to RUNNING and return its trial_id; None where there is none."""
     found: int | None = connection.scalar(
         text(
             f"UPDATE trials SET state = 'RUNNING', datetime_start = {_NOW} WHERE trial_id = ("
             "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING' "
+            f"AND NOT {HOLDS_TRIAL.format(trial='trials.trial_id')} "
             "ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) AND state = 'WAITING' RETURNING trial_id"
         ),
         {"study": study_id},
@@ -57,9 +61,30 @@ def start_waiting_trial(connection: Connection, study_id: int) -> int | None:
 
 
 def fail_trial(connection: Connection, trial_id: int) -> None:
-    """Switch a RUNNING row to FAIL."""
-    fail = f"UPDATE trials SET state = 'FAIL', datetime_complete = {_NOW} WHERE trial_id = :trial AND state = 'RUNNING'"
+    """Switch a row that is not finished to FAIL."""
+    fail = (
+        f"UPDATE trials SET state = 'FAIL', datetime_start = coalesce(datetime_start, {_NOW}), "
+        f"datetime_complete = {_NOW} WHERE trial_id = :trial AND state IN ('RUNNING', 'WAITING')"
+    )
     connection.execute(text(fail), {"trial": trial_id})
+
+
+def parameters(connection: Connection, trial_id: int) -> dict[str, Any]:
+    """What a trial ran with, or, where it never ran, what it was to be suggested; real values."""
+    fixed = "SELECT value_json FROM trial_system_attributes WHERE trial_id = :trial AND key = 'fixed_params'"
+    found = json.loads(connection.scalar(text(fixed), {"trial": trial_id}) or "{}")
+    drawn = (
+        "SELECT param_name, param_value, distribution_json FROM trial_params WHERE trial_id = :trial ORDER BY param_id"
+    )
+    for row in connection.execute(text(drawn), {"trial": trial_id}):
+        found[row.param_name] = json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+    return dict(found)
+
+
+def set_user_attribute(connection: Connection, trial_id: int, key: str, value: Any) -> None:
+    """What programs that read the study with Optuna see beside the trial."""
+    statement = "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:trial, :key, :json)"
+    connection.execute(text(statement), {"trial": trial_id, "key": key, "json": as_json(value)})
 
 
 def drop_rungs(connection: Connection, trial_id: int, keep: int) -> None:

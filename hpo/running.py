@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection, text
 
 from hpo import attempts, claims, rows, search, space
-from hpo.attempts import Claim
+from hpo.attempts import Claim, Standing
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Store
 from objectives.evaluation import Evaluation, Result
@@ -25,6 +26,18 @@ Outcome = Literal["complete", "pruned", "fail"]
 
 class Superseded(Exception):  # noqa: N818 - not an error: the trial goes on elsewhere
     """The attempt is no longer this worker's: it was taken for dead, or someone finished the trial."""
+
+
+class Cancelled(Superseded):
+    """The trial is over: people ended it. The message says who."""
+
+
+def keep_to(standing: Standing) -> None:
+    """Raise Superseded, or Cancelled, where a claim is no longer its worker's."""
+    if standing.cancelled:
+        raise Cancelled(standing.cancelled)
+    if not standing.owned:
+        raise Superseded("taken over by another worker")
 
 
 def open_storage(store: Store) -> BaseStorage:
@@ -55,7 +68,7 @@ class Study:
         """The claimed trial with all its parameters: stored ones come back unchanged, missing ones are drawn.
 
         Suggesting is serial within a study, so that a sampler sees what runs elsewhere; losing that lock costs
-        quality, never exactness.
+        quality, never exactness. Raises Superseded where the trial was finished meanwhile.
         """
         self.optuna.sampler = search.sampler(spec, claim.number)
         self.optuna.pruner = search.pruner(spec)
@@ -63,7 +76,11 @@ class Study:
             claims.lock(connection, claims.SUGGEST_LOCK, claim.study_id)
             self.optuna.get_trials(deepcopy=False)  # fills the cache that suggest_* of an adopted trial needs
             trial = Trial(self.optuna, claim.trial_id)
-            params = space.suggest(spec.search, trial)
+            try:
+                params = space.suggest(spec.search, trial)
+            except UpdateFinishedTrialError:
+                keep_to(attempts.beat(connection, claim))
+                raise Superseded("finished by another program") from None
         return RunningTrial(self.store, claim, spec, trial, params)
 
 
@@ -90,6 +107,7 @@ class RunningTrial:
         self.store, self.claim, self.spec, self.trial, self.params = store, claim, spec, trial, params
         self._last_step, self._reported_step = claim.last_step, claim.reported_step
         self._unsure = False
+        self.held = False  # at the last report: the trial is to be given back
         self.result: Result | None = None  # what is known of the trial so far
 
     def report(self, evaluation: Evaluation) -> bool:
@@ -132,8 +150,9 @@ class RunningTrial:
                 _stop_if_hopeless(connection, self.claim.study_id, error)
 
     def _own(self, connection: Connection) -> None:
-        if not attempts.beat(connection, self.claim):
-            raise Superseded
+        standing = attempts.beat(connection, self.claim)
+        keep_to(standing)
+        self.held = standing.held
 
     def _is_over(self, value: float, step: int) -> bool:
         """Whether nothing is left to save: a trial that has trained to its end is complete, however it compares."""

@@ -12,7 +12,7 @@ import optuna
 from sqlalchemy import Connection, text
 
 from hpo import attempts, claims, rows, schema
-from hpo.attempts import Claim, Ending, Worker
+from hpo.attempts import Claim, Ending, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import DRIVER, Database, connect
@@ -161,7 +161,10 @@ class Store:
             return set(connection.scalars(current, {"study": study_id}))
 
     def open_studies(self) -> list[tuple[int, str]]:
-        """The study_ids and names of the studies with trials to run or to wait for: by priority, then the oldest."""
+        """The study_ids and names of the studies with trials to run or to wait for: by priority, then the oldest.
+
+        Those that are paused or stopped are not among them.
+        """
         with self.engine.begin() as connection:
             return [(row.study_id, row.study_name) for row in connection.execute(_OPEN)]
 
@@ -170,8 +173,8 @@ class Store:
         with self.engine.begin() as connection:
             return attempts.position(connection, claim)
 
-    def beat(self, claim: Claim) -> bool:
-        """Mark life; False where the attempt is this worker's no more."""
+    def beat(self, claim: Claim) -> Standing:
+        """Mark life; whether the attempt is this worker's still, and what people want of it."""
         with self.engine.begin() as connection:
             return attempts.beat(connection, claim)
 
@@ -223,7 +226,9 @@ class Store:
 _OPEN = text(
     """
     SELECT study_id, study_name FROM hpo.plans n JOIN studies USING (study_id)
-    WHERE n.error IS NULL AND (
+    WHERE n.error IS NULL
+      AND NOT EXISTS (SELECT FROM hpo.wishes w WHERE w.study_id = n.study_id AND w.trial_id IS NULL AND w.stands)
+      AND (
         n.made < n.budget
         OR EXISTS (SELECT FROM hpo.attempts a WHERE a.study_id = n.study_id AND a.current)
         OR EXISTS (SELECT FROM trials t WHERE t.study_id = n.study_id AND t.state = 'WAITING'))

@@ -22,7 +22,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
 from hpo import config as configuration
-from hpo.attempts import Claim, Worker
+from hpo.attempts import Claim, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import LOST, explain
@@ -31,7 +31,7 @@ from hpo.keeping import Keeper, kept, sweep
 from hpo.launch.devices import used
 from hpo.patience import Patience
 from hpo.pool import Pool, Serve
-from hpo.running import RunningTrial, Study, Superseded, open_storage
+from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, open_storage
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
@@ -73,18 +73,27 @@ class Stop:
 
 
 def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: int | None = None) -> None:
-    """Work on a study until it is complete or `stop` is set.
+    """Work on a study until it is complete, stopped by people, or `stop` is set; while it is paused, wait.
 
     Raises HpoError or ObjectiveError where this worker cannot work at all: bad data, no model, no such study.
     """
     with _at_work(config, me, stop, parent) as hands:
-        serve = hands.enter(study)
+        serve, told = hands.enter(study), None
         while not stop.is_set():
             found = serve()
-            if found is Nothing.DONE:
+            if found in _SAID and found is not told:
+                log.info(_SAID[found])
+            told = found
+            if found in (Nothing.DONE, Nothing.STOPPED):
                 break
-            if found is Nothing.WAIT:
+            if found is not None:
                 stop.wait(IDLE_SECONDS)
+
+
+_SAID = {
+    Nothing.PAUSED: "the study, or all that is left of it, is paused; waiting for hpo resume",
+    Nothing.STOPPED: "the study was stopped: this worker ends; hpo launch or hpo resume goes on with it",
+}
 
 
 def run_all(
@@ -174,8 +183,10 @@ class Work:
                 log.info("attempt %d: %s", self.claim.attempt, dict(trial.params))
                 self._run(trial, config)
                 self.keeper.clear()
-            except Superseded:
-                log.warning("taken over by another worker; dropped")
+            except Superseded as why:
+                log.warning("%s; dropped", why)
+                if isinstance(why, Cancelled):
+                    self.keeper.clear()
                 self.trials.reload()
             except (Released, KeyboardInterrupt) as stopped:
                 self.trials.store.release(self.claim)
@@ -191,6 +202,7 @@ class Work:
                 settings_for(self.spec, trial.params, config.data_root),
                 lambda evaluation: self._report(trial, evaluation),
                 resume=self.keeper.resume() if self.claim.attempt > 1 else None,
+                heed=self._heed,
                 allow_code=config.allow_code,
                 cache=config.models,
             )
@@ -208,6 +220,10 @@ class Work:
             self.patiently(lambda: trial.finish("complete"))
             log.info("complete")
 
+    def _heed(self) -> None:
+        """Between optimizer steps: drop the trial at once where the last beat found it another's, or cancelled."""
+        keep_to(self.pulse.standing(self.claim))
+
     def _report(self, trial: RunningTrial, evaluation: Evaluation) -> None:
         """Record an evaluation; raises to prune, release or drop the trial."""
         prune = self.patiently(lambda: trial.report(evaluation))
@@ -217,7 +233,7 @@ class Work:
             raise Pruned(f"{self.spec.metric} was {value} at step {evaluation.step}")
         if prune:
             raise Pruned
-        stopping = self.pulse.stop.is_set()
+        stopping = self.pulse.stop.is_set() or trial.held or self.pulse.standing(self.claim).held
         self.keeper.offer(evaluation, last=stopping)
         if stopping:
             raise Released
@@ -229,6 +245,7 @@ class Pulse:
     def __init__(self, store: Store, seconds: float, stop: threading.Event, parent: int | None) -> None:
         self.store, self.seconds, self.stop, self.parent = store, seconds, stop, parent
         self.claim: Claim | None = None
+        self._told: tuple[Claim | None, Standing] = (None, Standing())
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
@@ -239,6 +256,11 @@ class Pulse:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+
+    def standing(self, claim: Claim) -> Standing:
+        """What the last beat for this claim was told."""
+        told, standing = self._told
+        return standing if told is claim else Standing()
 
     @contextmanager
     def on(self, claim: Claim) -> Iterator[None]:
@@ -264,7 +286,7 @@ class Pulse:
         claim = self.claim
         try:
             if claim is not None:
-                self.store.beat(claim)  # who lost the trial hears of it when it reports
+                self._told = (claim, self.store.beat(claim))
         except LOST as error:
             log.warning("no beat: %s", explain(error))
 

@@ -224,7 +224,7 @@ def test_the_columns_of_the_views_are_those_of_the_database(url: str) -> None:
     plain = parse_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     listed = " ".join(README.read_text("utf-8").split())
     with closing(psycopg2.connect(plain)) as connection, connection.cursor() as cursor:
-        for view in (*VIEWS, "attempts"):
+        for view in (*VIEWS, "attempts", "wishes"):
             cursor.execute(f"SELECT * FROM hpo.{view} LIMIT 0")
             columns = ", ".join(column.name for column in cursor.description or ())
             assert f"- `hpo.{view}`: {columns}." in listed

@@ -75,7 +75,7 @@ def stop(config: Config, yes: bool) -> None:
     """
     _only_embedded(config)
     if postgres.status(config.home).in_use and not yes:
-        click.confirm("Other processes use the database now. Stop it all the same?", abort=True, err=True)
+        options.confirm("Other processes use the database now. Stop it all the same?")
         yes = True
     stopped = postgres.stop(config.home, force=yes)
     click.echo("stopped" if stopped else "it was not running", err=True)

@@ -67,8 +67,11 @@ def launch(  # noqa: PLR0913, PLR0917 - an argument an option
         click.echo(line, err=True)
     with open_store(config) as store:
         spec = _planned(config, store, study, _changes(overrides, renamed, budget), budget)
+        _restart(store, spec.study)
         with report.read(config) as rows:
             state = rows.study(spec.study)
+        if state["state"] == "paused":
+            click.echo(f"paused by {state['asked_by']}; workers wait for: hpo resume -s {spec.study}", err=True)
         if state["state"] == "complete":
             _say_complete(state, _again(study, overrides, renamed))
         elif detach:
@@ -76,7 +79,16 @@ def launch(  # noqa: PLR0913, PLR0917 - an argument an option
             return
         else:
             _work(Launch(config, store, spec.study, workers or max(1, len(found)), found), spec)
-        _farewell(config, spec.study)
+        _farewell(config, spec)
+
+
+def _restart(store: Store, study: str) -> None:
+    """To launch a study that was stopped is to go on with it."""
+    from hpo import config as configuration
+    from hpo import control
+
+    if who := control.restart(store, study, configuration.who()):
+        click.echo(f"{study} was stopped by {who}; it goes on", err=True)
 
 
 def _changes(overrides: tuple[str, ...], renamed: str | None, budget: Budget | None) -> list[str]:
@@ -150,16 +162,20 @@ def _viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
         yield view
 
 
-def _farewell(config: Config, study: str) -> None:
+def _farewell(config: Config, spec: StudySpec) -> None:
     """The best parameters and the commands to look further."""
     from hpo import report
     from hpo.cli.read import print_best
 
+    study = spec.study
     with report.read(config) as rows:
         state, best = rows.study(study), rows.best(study)
     click.echo(f"{study}: {state['complete']} complete, {state['pruned']} pruned, {state['failed']} failed", err=True)
     if best:
         print_best(best)
+    if state["state"] == "stopped":
+        again = shlex.join(["hpo", *_words(spec)])
+        click.echo(f"stopped by {state['asked_by']}; go on with: {again}", err=True)
     click.echo(_FURTHER.format(study=study), err=True)
 
 

@@ -57,12 +57,25 @@ allow_code = click.option(
     is_flag=True,
     help="Run the Python code that a model brings along: with all that this account may.  [env: HPO_ALLOW_CODE=1]",
 )
+trials = click.option(
+    "--trial", "numbers", metavar="N", type=click.IntRange(0), multiple=True, help="Only this trial; repeatable."
+)
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 def allowing(config: Config, allow_code: bool) -> Config:
     """The configuration that `--allow-code` makes of this one."""
     return replace(config, allow_code=True) if allow_code else config
+
+
+def confirm(question: str) -> None:
+    """Ask, and abort where the answer is not yes; where nobody can answer, say what answers beforehand."""
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            click.echo("\nnobody is there to answer; -y does it without asking", err=True)
+        raise
 
 
 def is_file(study: str) -> bool:

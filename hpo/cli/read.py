@@ -20,6 +20,7 @@ Row = dict[str, Any]
 
 _CURVE = ("val_loss", "train_loss", "accuracy", "f1_macro", "learning_rate", "seconds", "examples_per_second")
 _ENTRY = re.compile(r"\d{4}-\d\d-\d\dT\S+ trial=(?P<trial>\S+) ")  # how a worker begins a line of its log
+_ASKED = ("asked", "asked_by", "asked_at")  # what people last wanted of a study, or of a trial
 _COUNTS = ("state", "trials", "complete", "pruned", "failed", "running", "waiting", "remaining")
 
 
@@ -56,7 +57,8 @@ def status(config: Config, study: str, as_json: bool) -> None:
     if as_json:
         tables.print_json(_without(found, "spec"))
         return
-    tables.show(((name, found[name]) for name in ("study", *_COUNTS, "error") if found[name] is not None), ("", ""))
+    facts = ("study", *_COUNTS, "error", *_ASKED)
+    tables.show(((name, found[name]) for name in facts if found[name] is not None), ("", ""))
     if found["trials_running"]:
         columns = ("number", "activity", "worker", "epoch", "value", "params")
         tables.show(([row[column] for column in columns] for row in found["trials_running"]), columns, "\nrunning")
@@ -124,7 +126,8 @@ def show(config: Config, study: str, number: int, as_json: bool) -> None:
         tables.print_json(found)
         return
     facts = ("number", "state", "activity", "value", "best_step", "error", "trainable_parameters", "seconds")
-    tables.show(((name, found[name]) for name in facts if found[name] not in (None, {})), ("trial", ""))
+    shown = (*facts, "requeued_from", *_ASKED)
+    tables.show(((name, found[name]) for name in shown if found[name] not in (None, {})), ("trial", ""))
     tables.show(found["params"].items(), ("\nparameter", "value"))
     curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in _CURVE)] for row in found["curve"])
     tables.show(curve, ("step", "epoch", *_CURVE), "\ncurve")
@@ -216,11 +219,20 @@ def _trial_table(found: list[Row]) -> tuple[list[list[Any]], list[str]]:
         [
             *(row["number"], row["state"], row["value"], row["best_step"], row["attempts"]),
             *(row["params"].get(name) for name in names),
-            row["activity"] or row["error"],
+            _note(row),
         ]
         for row in found
     ]
     return body, columns
+
+
+def _note(row: Row) -> str | None:
+    """What becomes of a trial, or what ended it; who paused it; which one it runs again."""
+    paused = row["activity"] == "paused" and row["asked"] == "pause"
+    notes = [f"paused by {row['asked_by']}" if paused else row["activity"] or row["error"]]
+    if row["requeued_from"] is not None:
+        notes.append(f"requeued from {row['requeued_from']}")
+    return "; ".join(note for note in notes if note) or None
 
 
 def _new_lines(folder: Path, positions: dict[Path, int], trial: int | None) -> Iterator[str]:

@@ -71,7 +71,7 @@ def delete(config: Config, study: str, yes: bool) -> None:
     with open_store(config) as store:
         made = store.plan(name).made
         if not yes:
-            click.confirm(f"Delete {name} and its {made} trials?", abort=True, err=True)
+            options.confirm(f"Delete {name} and its {made} trials?")
         store.delete(name)
     click.echo(f"deleted {name}", err=True)
 

@@ -66,6 +66,9 @@ def upgrade(database: Database) -> None:
     engine = database.engine()
     try:
         with engine.begin() as connection:
+            connection.execute(
+                text("SET LOCAL idle_in_transaction_session_timeout = 0")
+            )  # large tables take their time
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             _upgrade_locked(database)
     except ProgrammingError as error:

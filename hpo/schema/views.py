@@ -34,22 +34,27 @@ FROM hpo.metrics m JOIN trials t USING (trial_id) JOIN studies s USING (study_id
 
 TRIALS = f"""
 SELECT s.study_name AS study, t.number, t.state::text AS state,
-       CASE WHEN t.state <> 'RUNNING' OR a.trial_id IS NULL THEN NULL
-            WHEN a.ended IS NOT NULL THEN CASE a.outcome WHEN 'released' THEN 'paused' ELSE 'waiting for a worker' END
-            WHEN a.beat < clock_timestamp() - a.grace THEN 'waiting for a worker'
-            ELSE 'running' END AS activity,
+       CASE WHEN t.state = 'WAITING' THEN CASE WHEN w.stands THEN 'paused' END
+            WHEN t.state <> 'RUNNING' OR a.trial_id IS NULL THEN NULL
+            WHEN a.ended IS NULL AND a.beat >= clock_timestamp() - a.grace THEN 'running'
+            WHEN w.stands OR a.outcome = 'released' THEN 'paused'
+            ELSE 'waiting for a worker' END AS activity,
        v.value AS value, b.value AS best_value, b.step AS best_step, b.epoch AS best_epoch, l.step AS last_step,
        coalesce(q.params, '{{}}') AS params, coalesce(b.metrics, '{{}}') AS metrics,
-       coalesce(a.attempt, 0) AS attempts, a.worker, a.host, a.outcome, a.error,
+       coalesce(a.attempt, 0) AS attempts, a.worker, a.host, a.outcome,
+       CASE WHEN w.verb = 'cancel' THEN 'cancelled by ' || w.who ELSE a.error END AS error,
        r.trainable_parameters, coalesce(r.seconds, '{{}}') AS seconds, coalesce(r.facts, '{{}}') AS facts, r.settings,
        t.datetime_start AT TIME ZONE 'UTC' AS started, t.datetime_complete AT TIME ZONE 'UTC' AS finished,
-       t.trial_id
+       t.trial_id, w.verb AS asked, w.who AS asked_by, w.wished AS asked_at,
+       CASE WHEN u.value_json ~ '^[0-9]{{1,9}}$' THEN u.value_json::integer END AS requeued_from
 FROM trials t
 JOIN studies s USING (study_id)
 JOIN hpo.plans n USING (study_id)
 JOIN study_directions d USING (study_id)
 LEFT JOIN trial_values v ON v.trial_id = t.trial_id AND v.objective = 0
 LEFT JOIN hpo.results r ON r.trial_id = t.trial_id
+LEFT JOIN trial_user_attributes u ON u.trial_id = t.trial_id AND u.key = 'requeued_from'
+LEFT JOIN LATERAL (SELECT * FROM hpo.wishes WHERE trial_id = t.trial_id ORDER BY wish DESC LIMIT 1) w ON true
 LEFT JOIN LATERAL (
     SELECT * FROM hpo.attempts WHERE trial_id = t.trial_id ORDER BY attempt DESC LIMIT 1
 ) a ON true
@@ -84,13 +89,17 @@ SELECT s.study_name AS study, n.spec ->> 'metric' AS metric, lower(d.direction::
        greatest(n.budget - n.made, 0) AS remaining,
        CASE WHEN n.error IS NOT NULL THEN 'failed'
             WHEN c.running + c.waiting = 0 AND n.made >= n.budget THEN 'complete'
+            WHEN w.stands THEN CASE w.verb WHEN 'stop' THEN 'stopped' ELSE 'paused' END
             WHEN EXISTS (SELECT FROM hpo.attempts a WHERE a.study_id = s.study_id AND a.current AND a.ended IS NULL
                          AND a.beat >= clock_timestamp() - a.grace) THEN 'running'
             ELSE 'open' END AS state,
-       n.error, n.created, n.spec
+       n.error, n.created, n.spec, w.verb AS asked, w.who AS asked_by, w.wished AS asked_at
 FROM hpo.plans n
 JOIN studies s USING (study_id)
 JOIN study_directions d USING (study_id)
+LEFT JOIN LATERAL (
+    SELECT * FROM hpo.wishes WHERE study_id = n.study_id AND trial_id IS NULL ORDER BY wish DESC LIMIT 1
+) w ON true
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'COMPLETE') AS complete, count(*) FILTER (WHERE state = 'PRUNED') AS pruned,
            count(*) FILTER (WHERE state = 'FAIL') AS failed, count(*) FILTER (WHERE state = 'RUNNING') AS running,

@@ -135,6 +135,24 @@ def test_a_stopped_trial_goes_on_where_it_was(hpo: Hpo, study: Callable[..., str
     assert f"continues from the checkpoint of step {before}" in hpo("logs", "-s", "stopped").stdout
 
 
+def test_a_paused_training_ends_as_an_undisturbed_one(hpo: Hpo, study: Callable[..., str], launched: Any) -> None:
+    """On the same worker, which waits; a trial of its own, then the whole study."""
+    hpo("launch", "-s", study(REAL, "calm"), "-w", "1")
+    launch = launched(study(REAL, "paused"))
+    wait_until(lambda: len(shown(hpo, "paused", 0)["curve"]) >= 1, 90)
+    hpo("pause", "-s", "paused")
+    wait_until(lambda: "waiting for hpo resume" in hpo("logs", "-s", "paused").stdout, 90)
+    assert shown(hpo, "paused", 0)["activity"] == "paused"
+    hpo("resume", "-s", "paused")
+    assert launch.wait(120) == 0
+    for number in (0, 1):
+        calm, paused = shown(hpo, "calm", number), shown(hpo, "paused", number)
+        assert losses(paused) == losses(calm)
+        assert (paused["value"], paused["params"], paused["state"]) == (calm["value"], calm["params"], "COMPLETE")
+    assert [attempt["outcome"] for attempt in shown(hpo, "paused", 0)["history"]] == ["released", "complete"]
+    assert "continues from the checkpoint of step" in hpo("logs", "-s", "paused").stdout
+
+
 def test_a_folder_that_cannot_be_written_costs_no_trial(hpo: Hpo, study: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     hpo("launch", "-s", study(TOY, "full"), HPO_ARTIFACTS=str(tmp_path / "file"))

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from hpo import claims
-from hpo.attempts import Claim, Worker
+from hpo.attempts import Claim, Standing, Worker
 from hpo.claims import Nothing
 from hpo.errors import StudyError
 from hpo.running import Study, Superseded
@@ -151,11 +151,11 @@ def test_a_beat_keeps_a_trial_and_tells_its_loss(store: Store) -> None:
     store.create(spec())
     first = claimed(store)
     silence(store)
-    assert store.beat(first)
+    assert store.beat(first).owned
     assert claimed(store, "two").number == 1
     silence(store)
     assert claimed(store, "three").number == 0
-    assert not store.beat(first)
+    assert store.beat(first) == Standing(owned=False)
 
 
 def test_a_superseded_worker_can_neither_report_nor_finish(store: Store) -> None:

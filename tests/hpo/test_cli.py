@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import io
 import json
 import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ import click
 import pytest
 from support import environment, wait_until
 
+from hpo import config as configuration
 from hpo import spec as studies
 from hpo.cli import COMMANDS, group
 from hpo.config import Config
@@ -204,7 +207,59 @@ def test_delete_asks(
     found = run("delete", "-s", "toy")
     assert (found.code, found.out) == (code, "")
     assert found.err.startswith("Delete toy and its 0 trials? [y/N]: ")
+    assert ("nobody is there to answer; -y does it without asking" in found.err) is (answer == "")
     assert len(json.loads(run("studies", "--json").out)) == left
+
+
+def test_a_study_is_controlled_by_commands(run: Run, config: Config, toy_file: Path) -> None:
+    """Each says what it did and how to go on, and is seen in what reads."""
+    with open_store(config) as store:
+        store.create(studies.load(toy_file, ["enqueue=[{simulated.batch_size: 8}, {simulated.batch_size: 16}]"]))
+    me = configuration.who()
+    assert me == f"{getpass.getuser()}@{socket.gethostname()}"
+    found = run("pause", "-s", "toy", "--trial", "0")
+    assert (found.code, found.out, found.err) == (0, "", "paused; go on with: hpo resume -s toy --trial 0\n")
+    assert re.search(rf"^ +0 +WAITING .*paused by {me}$", run("trials", "-s", "toy").out, re.MULTILINE)
+    assert run("resume", "-s", "toy", "--trial", "0").err == (
+        "resumed toy; where no worker waits, start one: hpo launch -s toy\n"
+    )
+    assert run("pause", "-s", "toy").err == "paused; go on with: hpo resume -s toy\n"
+    assert re.search(rf"^state +paused$.*^asked_by +{me}$", run("status", "-s", "toy").out, re.MULTILINE | re.DOTALL)
+    assert run("stop", "-s", "toy").err == "stopped; go on with: hpo launch -s toy\n"
+    found = run("cancel", "-s", "toy", "--trial", "0", "--trial", "1")
+    assert (found.code, found.err) == (0, "cancelled 2 trials\n")
+    shown = run("show", "-s", "toy", "0").out
+    assert re.search(rf"^error +cancelled by {me}$.*^asked +cancel$", shown, re.MULTILINE | re.DOTALL)
+    found = run("requeue", "-s", "toy", "--trial", "1")
+    assert (found.code, found.err) == (0, "trial 1 is queued as trial 2\nrun with: hpo launch -s toy\n")
+    assert re.search(r"^ +2 +WAITING .*requeued from 1$", run("trials", "-s", "toy").out, re.MULTILINE)
+    assert run("requeue", "-s", "toy", "--failed").err == (
+        "Error: toy: no failed trial is left to queue again; cancelled ones are named with --trial\n"
+    )
+    for wrong in ((), ("--failed", "--trial", "1")):
+        assert run("requeue", "-s", "toy", *wrong).code == 2
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "stop", "cancel", "requeue"])
+def test_a_study_that_is_not_there_is_controlled_by_nobody(run: Run, verb: str) -> None:
+    options = {"cancel": ["-y"], "requeue": ["--failed"]}.get(verb, [])
+    found = run(verb, "-s", "nowhere", *options)
+    assert (found.code, found.err) == (1, f"{UNKNOWN}, hpo launch makes one\n")
+
+
+@pytest.mark.parametrize(("answer", "code", "failed"), [("y\n", 0, 1), ("n\n", 130, 0), ("", 130, 0)])
+def test_cancelling_a_study_asks(
+    run: Run, config: Config, toy_file: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, failed: int
+) -> None:
+    with open_store(config) as store:
+        store.create(studies.load(toy_file, ["enqueue=[{simulated.batch_size: 8}]"]))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    found = run("cancel", "-s", "toy")
+    assert (found.code, found.out) == (code, "")
+    assert found.err.startswith("Cancel all trials of toy that run or wait, and stop it? [y/N]: ")
+    assert ("cancelled 1 trial; toy is stopped" in found.err) is (code == 0)
+    left = json.loads(run("status", "-s", "toy", "--json").out)
+    assert (left["failed"], left["state"]) == (failed, "stopped" if failed else "open")
 
 
 def test_check_prints_the_study_to_be_read_again(run: Run, toy_file: Path, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import wait_until
+from support import environment, wait_until
 
+from hpo import spec as studies
 from hpo.config import Config
 from hpo.spec import StudySpec
 from hpo.store import Store
@@ -38,6 +40,23 @@ def written(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def launched(config: Config) -> Callable[[str], contextlib.AbstractContextManager[subprocess.Popen[str]]]:
+    """A launch beside the test, ended with the block."""
+
+    @contextlib.contextmanager
+    def launch(file: str) -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, "-m", "hpo", "launch", "-s", file]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, env=environment(config), text=True, **pipes) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return launch
 
 
 def trials(hpo: Hpo, study: str = "toy") -> list[dict[str, Any]]:
@@ -213,3 +232,35 @@ def test_what_cannot_be_launched_is_one_line(
     assert (found.code, found.out, found.err.count("\n")) == (1, "", 1)
     assert found.err.startswith("Error: ")
     assert line in found.err
+
+
+def test_a_stopped_launch_says_so_and_the_next_one_goes_on(
+    hpo: Hpo, written: Callable[..., str], launched: Any
+) -> None:
+    file = written(trials=1, evaluations=30, seconds=6)
+    with launched(file) as launch:
+        wait_until(lambda: hpo("show", "-s", "toy", "0", check=False).returncode == 0)
+        hpo("stop", "-s", "toy")
+        _, said = launch.communicate(timeout=60)
+    assert launch.returncode == 0
+    assert re.search(r"^stopped by \S+@\S+; go on with: hpo launch -s \S+toy.yaml$", said, re.MULTILINE), said
+    assert status(hpo)["state"] == "stopped"
+    again = hpo("launch", "-s", file)
+    assert re.match(r"toy was stopped by \S+@\S+; it goes on\n", again.stderr)
+    (trial,) = trials(hpo)
+    assert (trial["state"], trial["attempts"]) == ("COMPLETE", 2)
+
+
+def test_a_paused_launch_waits_and_says_for_what(
+    hpo: Hpo, written: Callable[..., str], launched: Any, store: Store
+) -> None:
+    file = written(trials=1)
+    store.create(studies.load(Path(file)))
+    hpo("pause", "-s", "toy")
+    with launched(file) as launch:
+        wait_until(lambda: "paused; waiting for hpo resume" in hpo("logs", "-s", "toy", check=False).stdout)
+        hpo("resume", "-s", "toy")
+        _, said = launch.communicate(timeout=60)
+    assert launch.returncode == 0
+    assert re.search(r"^paused by \S+@\S+; workers wait for: hpo resume -s toy$", said, re.MULTILINE), said
+    assert status(hpo)["complete"] == 1

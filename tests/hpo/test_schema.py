@@ -205,7 +205,7 @@ def test_a_newer_schema_cannot_be_upgraded(url: str, run: Run) -> None:
 
 SECOND = """
 from alembic import op
-revision, down_revision = "0002", "{head}"
+revision, down_revision = "9000", "{head}"
 def upgrade():
     op.execute("ALTER TABLE hpo.plans ADD COLUMN note text")
 """
@@ -217,7 +217,7 @@ def test_an_older_schema_waits_for_its_upgrade(store: Store, config: Config, tmp
     package = Path(hpo.__file__).parent
     for name in ("hpo", "objectives"):
         shutil.copytree(package.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "hpo/schema/versions/0002_second.py").write_text(SECOND.format(head=schema.head()))
+    (tmp_path / "hpo/schema/versions/9000_second.py").write_text(SECOND.format(head=schema.head()))
 
     def newer(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "hpo", *arguments]
@@ -228,13 +228,68 @@ def test_an_older_schema_waits_for_its_upgrade(store: Store, config: Config, tmp
     refused = newer(*enqueue)
     assert (refused.returncode, refused.stderr) == (
         1,
-        f"Error: the database's schema hpo is at version {schema.head()}, this package needs 0002; "
+        f"Error: the database's schema hpo is at version {schema.head()}, this package needs 9000; "
         "run: hpo db upgrade\n",
     )
-    assert newer("db", "upgrade").stderr == "the schema is at version 0002\n"
+    assert newer("db", "upgrade").stderr == "the schema is at version 9000\n"
     assert newer(*enqueue).returncode == 0
-    with pytest.raises(DatabaseError, match=r"is at version 0002.*; upgrade this installation of hpo"):
+    with pytest.raises(DatabaseError, match=r"is at version 9000.*; upgrade this installation of hpo"):
         schema.ensure(store.database)
+
+
+RELEASED = Path(__file__).parent / "released"
+
+
+@pytest.fixture
+def released(empty_url: str) -> str:
+    """The URL of a database that the previous release left, with trials in every state."""
+    with closing(psycopg2.connect(empty_url.replace("+psycopg2", ""))) as connection:
+        connection.cursor().execute((RELEASED / "0001.sql").read_text())
+        connection.commit()
+    return empty_url
+
+
+def contents(url: str, old: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The rows of all tables and views of a study, or of those in `old` with the columns that these have there."""
+    found = "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables"
+    names = old or [row["name"] for row in rows(url, f"{found} WHERE table_schema IN ('hpo', 'public')")]
+    whole = {name: rows(url, f"SELECT row_to_json(t) AS row FROM {name} t") for name in names}
+    kept = {name: [row["row"] for row in found] for name, found in whole.items() if "version" not in name}
+    if old is not None:
+        kept = {name: [dict(list(row.items())[: len(old[name][0])]) for row in found] for name, found in kept.items()}
+    return {name: sorted(found, key=repr) for name, found in kept.items() if found}
+
+
+def test_the_previous_release_says_to_upgrade(released: str, run: Run) -> None:
+    for reading in (("trials", "-s", "old"), ("show", "-s", "old", "0")):
+        found = run(*reading, HPO_DATABASE_URL=released)
+        assert (found.code, found.out, found.err) == (
+            1,
+            "",
+            "Error: the database's schema hpo is older than this package; run: hpo db upgrade\n",
+        )
+    found = run("pause", "-s", "old", HPO_DATABASE_URL=released)
+    said = f"the database's schema hpo is at version 0001, this package needs {schema.head()}; run: hpo db upgrade"
+    assert (found.code, found.err) == (1, f"Error: {said}\n")
+
+
+def test_an_upgrade_from_the_previous_release_loses_nothing(released: str, run: Run) -> None:
+    """Rows and views keep what they said; trials that ran, waited or were queued go on. It may take its time."""
+    before = contents(released)
+    assert len(before["public.trials"]) == 9
+    assert {row["activity"] for row in before["hpo.trials"]} >= {"paused", "waiting for a worker"}
+    schema.upgrade(Database(locate=lambda: parse_url(released), grace=0.01))
+    assert contents(released, before) == before
+    assert run("studies", HPO_DATABASE_URL=released).code == 0
+    store = Store(database(released))
+    numbers = [begun(store, "old", f"w{index}").claim for index in range(5)]
+    found = {claim.number: (claim.attempt, claim.last_step) for claim in numbers}
+    assert found == {3: (2, 1), 4: (2, 1), 5: (2, 0), 6: (1, 0), 7: (1, 0)}
+    evaluate(begun(store, "old-grid", "g"), 0.125).finish("complete")
+    assert rows(released, "SELECT number, value FROM hpo.best_params WHERE study = 'old-grid'") == [
+        {"number": 2, "value": 0.125}
+    ]
+    store.close()
 
 
 @pytest.fixture
