@@ -23,6 +23,10 @@ _TRIAL = (
     "trainable_parameters, seconds, facts, started, finished, asked, asked_by, asked_at, requeued_from"
 )
 
+_STUDY = (
+    "study, metric, direction, trials, made, complete, pruned, failed, running, waiting, remaining, state, error, "
+    "created, spec, asked, asked_by, asked_at"
+)
 _OLD = "the database's schema hpo is older than this package; run: hpo db upgrade"
 
 _WORKERS = """
@@ -57,11 +61,13 @@ class Report:
 
     def studies(self) -> list[Row]:
         """All studies with their counts, newest last."""
-        return self._rows("SELECT * FROM hpo.studies ORDER BY created, study") if self._ready() else []
+        return self._rows(f"SELECT {_STUDY} FROM hpo.studies ORDER BY created, study") if self._ready() else []
 
     def study(self, study: str) -> Row:
         """One study with its counts; raises StudyError where there is none."""
-        found = self._rows("SELECT * FROM hpo.studies WHERE study = :study", study=study) if self._ready() else []
+        found = (
+            self._rows(f"SELECT {_STUDY} FROM hpo.studies WHERE study = :study", study=study) if self._ready() else []
+        )
         if not found:
             raise StudyError(f"{study}: no such study in the database; hpo studies lists them")
         return found[0]

@@ -261,7 +261,7 @@ def contents(url: str, old: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def test_the_previous_release_says_to_upgrade(released: str, run: Run) -> None:
-    for reading in (("trials", "-s", "old"), ("show", "-s", "old", "0")):
+    for reading in (("status", "-s", "old"), ("studies",), ("show", "-s", "old", "0")):
         found = run(*reading, HPO_DATABASE_URL=released)
         assert (found.code, found.out, found.err) == (
             1,
