@@ -219,20 +219,22 @@ def test_a_study_is_controlled_by_commands(run: Run, config: Config, toy_file: P
     assert me == f"{getpass.getuser()}@{socket.gethostname()}"
     found = run("pause", "-s", "toy", "--trial", "0")
     assert (found.code, found.out, found.err) == (0, "", "paused; go on with: hpo resume -s toy --trial 0\n")
-    assert re.search(rf"^ +0 +WAITING .*paused by {me}$", run("trials", "-s", "toy").out, re.MULTILINE)
+    assert re.search(rf"^ +0 +WAITING .*paused by {me} *$", run("trials", "-s", "toy").out, re.MULTILINE)
     assert run("resume", "-s", "toy", "--trial", "0").err == (
         "resumed toy; where no worker waits, start one: hpo launch -s toy\n"
     )
     assert run("pause", "-s", "toy").err == "paused; go on with: hpo resume -s toy\n"
-    assert re.search(rf"^state +paused$.*^asked_by +{me}$", run("status", "-s", "toy").out, re.MULTILINE | re.DOTALL)
+    assert re.search(
+        rf"^state +paused *$.*^asked_by +{me} *$", run("status", "-s", "toy").out, re.MULTILINE | re.DOTALL
+    )
     assert run("stop", "-s", "toy").err == "stopped; go on with: hpo launch -s toy\n"
     found = run("cancel", "-s", "toy", "--trial", "0", "--trial", "1")
     assert (found.code, found.err) == (0, "cancelled 2 trials\n")
     shown = run("show", "-s", "toy", "0").out
-    assert re.search(rf"^error +cancelled by {me}$.*^asked +cancel$", shown, re.MULTILINE | re.DOTALL)
+    assert re.search(rf"^error +cancelled by {me} *$.*^asked +cancel *$", shown, re.MULTILINE | re.DOTALL)
     found = run("requeue", "-s", "toy", "--trial", "1")
     assert (found.code, found.err) == (0, "trial 1 is queued as trial 2\nrun with: hpo launch -s toy\n")
-    assert re.search(r"^ +2 +WAITING .*requeued from 1$", run("trials", "-s", "toy").out, re.MULTILINE)
+    assert re.search(r"^ +2 +WAITING .*requeued from 1 *$", run("trials", "-s", "toy").out, re.MULTILINE)
     assert run("requeue", "-s", "toy", "--failed").err == (
         "Error: toy: no failed trial is left to queue again; cancelled ones are named with --trial\n"
     )

@@ -254,7 +254,7 @@ def test_a_paused_study_is_waited_for_with_a_line_and_resumed(
     store: Store, start: Start, rows: Rows, said: Any
 ) -> None:
     """By the same worker, from the checkpoint of the evaluation at which it let go."""
-    create(store, evaluations=40, seconds=6)
+    create(store, evaluations=150, seconds=15)
     worker = start()
     wait_until(lambda: rows(STEPS) > [(1,)])
     control.pause(store, "one", ME)
@@ -269,7 +269,7 @@ def test_a_paused_study_is_waited_for_with_a_line_and_resumed(
 
 
 def test_a_paused_trial_is_let_go_and_the_worker_goes_on_with_others(store: Store, start: Start, rows: Rows) -> None:
-    create(store, trials=2, evaluations=20, seconds=2)
+    create(store, trials=2, evaluations=80, seconds=8)
     worker = start()
     wait_until(lambda: rows(STEPS) > [(1,)])
     control.pause(store, "one", ME, [0])
