@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,10 @@ def upgrade(database: Database) -> None:
     The lock stands on a connection of its own, since Optuna's upgrade commits on another in between; a process killed
     halfway leaves something that the next call completes.
     """
+    database = replace(database, grace=0)  # no limit: large tables take their time, and nobody waits for a trial
     engine = database.engine()
     try:
         with engine.begin() as connection:
-            connection.execute(
-                text("SET LOCAL idle_in_transaction_session_timeout = 0")
-            )  # large tables take their time
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             _upgrade_locked(database)
     except ProgrammingError as error:
