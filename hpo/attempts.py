@@ -129,6 +129,15 @@ def beat(connection: Connection, claim: Claim) -> Standing:
     return Standing(held=found.held)
 
 
+_EXPLAIN = text("UPDATE hpo.attempts SET error = :error, place = :place WHERE trial_id = :trial AND attempt = :attempt")
+
+
+def explain(connection: Connection, claim: Claim, error: str | None, place: str | None) -> None:
+    """Say why an attempt is about to end."""
+    values = {"trial": claim.trial_id, "attempt": claim.attempt, "error": error, "place": place}
+    connection.execute(_EXPLAIN, values)
+
+
 _END = text(
     """
     UPDATE hpo.attempts

@@ -30,6 +30,12 @@ def lock(connection: Connection, key: int, study_id: int) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key, :study)"), {"key": key, "study": study_id})
 
 
+def try_lock(connection: Connection, key: int, study_id: int) -> bool:
+    """Take a study's lock if nobody has it; it goes with the transaction."""
+    taken = text("SELECT pg_try_advisory_xact_lock(:key, :study)")
+    return bool(connection.scalar(taken, {"key": key, "study": study_id}))
+
+
 _PLAN = text("SELECT budget, made, error FROM hpo.plans WHERE study_id = :study")
 
 

@@ -11,5 +11,5 @@ from hpo.store import Store
 
 def serve(store: Store, host: str, port: int) -> None:
     """Serve until interrupted. One process with threads: the cache is per process, and makes each poll cheap."""
-    storage = optuna.storages.get_storage(store.optuna_storage())
+    storage = optuna.storages.get_storage(store.storage)
     waitress.serve(optuna_dashboard.wsgi(storage), host=host, port=port, threads=4, ident=None)

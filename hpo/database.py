@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,11 +35,12 @@ class Database:
     grace: float = Config.grace
 
     def engine_options(self) -> dict[str, Any]:
-        """What an engine of a worker needs: one connection, checked before use, found anew when it is lost."""
-        return {"creator": self._connect, "pool_size": 1, "max_overflow": 0, "pool_pre_ping": True, "pool_timeout": 300}
+        """What an engine of a worker needs: a connection, checked before use, found anew when it is lost; and a second
+        one for as long as two are used at once."""
+        return {"creator": self._connect, "pool_size": 1, "max_overflow": 1, "pool_pre_ping": True, "pool_timeout": 300}
 
     def engine(self) -> Engine:
-        """An engine of one connection."""
+        """An engine of our own."""
         return create_engine(f"{DRIVER}://", **self.engine_options())
 
     def _connect(self) -> Any:
@@ -107,6 +109,17 @@ def is_refusal(error: BaseException) -> bool:
             return True
         cause = cause.__cause__
     return False
+
+
+# What PostgreSQL and PgBouncer say; no error code comes with a connection that was refused.
+_FULL = re.compile(
+    "too many clients|too many connections|connection slots are reserved|no more connections allowed|query_wait_timeout"
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the server is there and has no connection left for us."""
+    return _FULL.search(explain(error)) is not None
 
 
 def explain(error: BaseException) -> str:

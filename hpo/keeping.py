@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
+from hpo.delivery import Dispatch
 from objectives import checkpoint
 from objectives.checkpoint import Checkpoints
-from objectives.evaluation import Evaluation, Snapshot
+from objectives.evaluation import Evaluation, Result, Snapshot
 
 log = logging.getLogger("hpo.worker")
 SHARE = 0.03  # of a trial's time goes into checkpoints at the most
+UNDELIVERED = "undelivered"  # among a snapshot's values, ours
 
 
 class Keeper:
@@ -24,26 +28,32 @@ class Keeper:
         self.checkpoints, self.seconds = Checkpoints(folder), seconds
         self._saved, self._cost = time.monotonic(), 0.0
 
-    def resume(self) -> Snapshot | None:
-        """The newest whole snapshot, if any."""
+    def resume(self) -> tuple[Snapshot | None, list[Dispatch]]:
+        """The newest whole snapshot, if any, and the evaluations up to it that its worker could not deliver."""
         try:
             found = self.checkpoints.newest()
         except OSError as error:
             log.warning("no checkpoint can be read, starting over: %s", error)
-            return None
+            return None, []
         if found is None:
-            return None
+            return None, []
         log.info("continues from the checkpoint of step %d", found[0])
-        return found[1]
+        values = dict(found[1].values)
+        return replace(found[1], values=values), [_dispatch(told) for told in values.pop(UNDELIVERED, [])]
 
-    def offer(self, evaluation: Evaluation, last: bool = False) -> None:
-        """Save this evaluation's state if it is time, or if it is the `last` one before the trial is given back."""
+    def offer(self, evaluation: Evaluation, undelivered: Sequence[Dispatch] = (), last: bool = False) -> None:
+        """Save this evaluation's state if it is time, or if it is the `last` one before the trial is given back.
+
+        With it goes what is `undelivered`: an adopter would not evaluate it again.
+        """
         waited = time.monotonic() - self._saved
         if evaluation.snapshot is None or not (last or waited >= max(self.seconds, self._cost / SHARE)):
             return
         began = time.monotonic()
         try:
-            self.checkpoints.save(evaluation.step, evaluation.snapshot())
+            made = evaluation.snapshot()
+            told = [asdict(replace(one, evaluation=replace(one.evaluation, snapshot=None))) for one in undelivered]
+            self.checkpoints.save(evaluation.step, replace(made, values={**made.values, UNDELIVERED: told}))
         except OSError as error:
             log.warning("no checkpoint of step %d: %s", evaluation.step, error)
         self._saved = time.monotonic()
@@ -55,6 +65,12 @@ class Keeper:
             self.checkpoints.clear()
         except OSError as error:
             log.warning("checkpoints stay in %s: %s", self.checkpoints.folder, error)
+
+
+def _dispatch(told: Mapping[str, Any]) -> Dispatch:
+    result = told["evaluation"]["result"]
+    evaluation = Evaluation(**{**told["evaluation"], "result": result and Result(**result)})
+    return Dispatch(evaluation, told["attempt"])
 
 
 def sweep(folder: str, found: list[str], unfinished: Container[str]) -> None:

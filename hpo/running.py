@@ -1,12 +1,15 @@
 """A claimed trial in its worker's hands: suggest, report, finish, with Optuna and our own books in step.
 
-Within a transaction Optuna's statements come first: they lock the trial's row, which our inserts refer to.
+Optuna commits its statements itself, so they stand between transactions of ours, never within one: a worker that holds
+one connection waits for no second. Suggesting alone is within one, which holds its lock.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import optuna
@@ -17,11 +20,16 @@ from sqlalchemy import Connection, text
 
 from hpo import attempts, claims, rows, search, space
 from hpo.attempts import Claim, Standing
+from hpo.database import is_full
+from hpo.patience import AWAY
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Store
 from objectives.evaluation import Evaluation, Result
 
+TURN = 0.05  # seconds between two tries to be the one who suggests
 Outcome = Literal["complete", "pruned", "fail"]
+INFEASIBLE = "infeasible"
+"""The constraint of Optuna's that is above 0 for parameters that could not be trained with, and unset for others."""
 
 
 class Superseded(Exception):  # noqa: N818 - not an error: the trial goes on elsewhere
@@ -41,8 +49,8 @@ def keep_to(standing: Standing) -> None:
 
 
 def open_storage(store: Store) -> BaseStorage:
-    """Optuna's storage for any number of studies, over one connection of its own."""
-    return optuna.storages.get_storage(store.optuna_storage())
+    """Optuna's storage for any number of studies, which keeps what it has seen of them."""
+    return optuna.storages.get_storage(store.storage)
 
 
 class Study:
@@ -72,16 +80,34 @@ class Study:
         """
         self.optuna.sampler = search.sampler(spec, claim.number)
         self.optuna.pruner = search.pruner(spec)
-        with self.store.engine.begin() as connection:
-            claims.lock(connection, claims.SUGGEST_LOCK, claim.study_id)
-            self.optuna.get_trials(deepcopy=False)  # fills the cache that suggest_* of an adopted trial needs
-            trial = Trial(self.optuna, claim.trial_id)
-            try:
-                params = space.suggest(spec.search, trial)
-            except UpdateFinishedTrialError:
+        try:
+            with self._alone():
+                trial, params = self._suggest(claim, spec)
+        except AWAY as error:
+            if not is_full(error):
+                raise
+            trial, params = self._suggest(claim, spec)  # one connection is enough without the lock
+        except UpdateFinishedTrialError:
+            with self.store.engine.begin() as connection:
                 keep_to(attempts.beat(connection, claim))
-                raise Superseded("finished by another program") from None
+            raise Superseded("finished by another program") from None
         return RunningTrial(self.store, claim, spec, trial, params)
+
+    def _suggest(self, claim: Claim, spec: StudySpec) -> tuple[Trial, dict[str, Any]]:
+        self.optuna.get_trials(deepcopy=False)  # fills the cache that suggest_* of an adopted trial needs
+        trial = Trial(self.optuna, claim.trial_id)
+        return trial, space.suggest(spec.search, trial)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock of suggesting. Who waits for it holds no connection: who has it needs a second one, and would
+        wait in vain where all others of a small pool hold their first."""
+        while True:
+            with self.store.engine.begin() as connection:
+                if claims.try_lock(connection, claims.SUGGEST_LOCK, self.study_id):
+                    yield
+                    return
+            time.sleep(TURN)
 
 
 _RECORD = text(
@@ -100,6 +126,11 @@ _KEEP = text(
 )
 
 
+_LAST = text(
+    "SELECT step, metrics ->> :metric AS value FROM hpo.metrics WHERE trial_id = :trial ORDER BY step DESC LIMIT 1"
+)
+
+
 class RunningTrial:
     """One attempt at one trial."""
 
@@ -108,12 +139,15 @@ class RunningTrial:
         self._last_step, self._reported_step = claim.last_step, claim.reported_step
         self._unsure = False
         self.held = False  # at the last report: the trial is to be given back
+        self._first = True  # of this attempt: perhaps an earlier one was under another pruner
         self.result: Result | None = None  # what is known of the trial so far
 
-    def report(self, evaluation: Evaluation) -> bool:
+    def report(self, evaluation: Evaluation, attempt: int | None = None) -> bool:
         """Record an evaluation and return the pruner's verdict; one that is recorded already is passed over.
 
-        Raises Superseded.
+        It counts for the `attempt` that made it, by default this one. No connection is held while another is needed:
+        the beat before Optuna's statements keeps the trial from being adopted for the grace period, and the one after
+        them sees that it was not. Raises Superseded.
         """
         self.result = evaluation.result
         if evaluation.step <= self._last_step:
@@ -127,27 +161,43 @@ class RunningTrial:
         value = evaluation.metrics.get(self.spec.metric, math.nan)
         with self.store.engine.begin() as connection:
             self._own(connection)
-            prune = self._verdict(value, evaluation.step) and not self._is_over(value, evaluation.step)
-            self._record(connection, evaluation, prune)
-        self._unsure = False
+        prune = self._verdict(value, evaluation.step) and not self._is_over(value, evaluation.step)
+        with self.store.engine.begin() as connection:
+            self._own(connection)
+            self._record(connection, evaluation, attempt or self.claim.attempt, prune)
+        self._unsure = self._first = False
         return prune
 
-    def finish(self, outcome: Outcome, error: str | None = None, place: str | None = None) -> None:
+    def finish(
+        self, outcome: Outcome, error: str | None = None, place: str | None = None, *, infeasible: bool = False
+    ) -> None:
         """Tell Optuna and close the attempt; raises Superseded.
 
-        The attempt's row stays locked from the check to the end, so that nobody adopts the trial in between.
+        What is to be kept is written first: whoever finds the trial finished and its attempt open closes that one, and
+        nothing is missing. `infeasible` parameters are those that could not be trained with at all, which the sampler
+        is told as a constraint that is not met; an evaluation that was not finite says the same.
         """
         with self.store.engine.begin() as connection:
             self._own(connection)
+            last = connection.execute(_LAST, self._metric()).one_or_none()
+            if outcome == "pruned" and last is not None and last.value is None:
+                infeasible, error = True, error or f"{self.spec.metric} was not finite at step {last.step}"
             value = self._best(connection) if outcome == "complete" else None
             if outcome == "complete" and value is None:
                 outcome, error = "fail", f"no evaluation recorded a finite {self.spec.metric}"
-            state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}[outcome]
-            self.trial.study.tell(self.trial, value, state=state, skip_if_finished=True)
             self._keep(connection)
+            attempts.explain(connection, self.claim, error, place)
+        self._tell(outcome, value, infeasible)
+        with self.store.engine.begin() as connection:
             attempts.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
             if outcome == "fail":
                 _stop_if_hopeless(connection, self.claim.study_id, error)
+
+    def _tell(self, outcome: Outcome, value: float | None, infeasible: bool) -> None:
+        if infeasible and INFEASIBLE not in self.trial.constraints:
+            self.trial.set_constraint(INFEASIBLE, 1.0)
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "fail": TrialState.FAIL}[outcome]
+        self.trial.study.tell(self.trial, value, state=state, skip_if_finished=True)
 
     def _own(self, connection: Connection) -> None:
         standing = attempts.beat(connection, self.claim)
@@ -164,15 +214,15 @@ class RunningTrial:
             return True
         if step > self._reported_step:
             self.trial.report(value, step)
-        return self.trial.should_prune()
+        return (self._first or search.decides(self.spec, step)) and self.trial.should_prune()
 
-    def _record(self, connection: Connection, evaluation: Evaluation, prune: bool) -> None:
+    def _record(self, connection: Connection, evaluation: Evaluation, attempt: int, prune: bool) -> None:
         connection.execute(
             _RECORD,
             {
                 "trial": self.claim.trial_id,
                 "step": evaluation.step,
-                "attempt": self.claim.attempt,
+                "attempt": attempt,
                 "epoch": evaluation.epoch,
                 "metrics": rows.as_json({k: v if math.isfinite(v) else None for k, v in evaluation.metrics.items()}),
                 "details": rows.as_json(evaluation.details),
@@ -185,9 +235,12 @@ class RunningTrial:
         best = "min" if self.spec.direction == "minimize" else "max"
         found: float | None = connection.scalar(
             text(f"SELECT {best}((metrics ->> :metric)::double precision) FROM hpo.metrics WHERE trial_id = :trial"),
-            {"metric": self.spec.metric, "trial": self.claim.trial_id},
+            self._metric(),
         )
         return found
+
+    def _metric(self) -> dict[str, Any]:
+        return {"metric": self.spec.metric, "trial": self.claim.trial_id}
 
     def _keep(self, connection: Connection) -> None:
         result = self.result

@@ -119,18 +119,44 @@ SAMPLERS: Mapping[str, Callable[[StudySpec, int], BaseSampler]] = {
 }
 
 
+def decides(spec: StudySpec, step: int) -> bool:
+    """Whether the study's pruner could prune at this step, where it has been asked at each before that it decides at.
+
+    At the others it says no and keeps nothing, so that it need not be asked.
+    """
+    return DECIDES[spec.pruner.kind](_in_steps(spec.pruner, spec), step)
+
+
 def _pruner(method: methods.Method, spec: StudySpec) -> BasePruner:
+    return PRUNERS[method.kind](_in_steps(method, spec), spec)
+
+
+def _in_steps(method: methods.Method, spec: StudySpec) -> dict[str, Any]:
     options = _options(method)
     for name in method.in_epochs:
         epochs = options[name] if options[name] is not None else spec.epochs
         options[name] = round(epochs * spec.evaluations_per_epoch)
-    return PRUNERS[method.kind](options, spec)
+    return options
 
 
 def _patient(options: dict[str, Any], spec: StudySpec) -> BasePruner:
     wrapped = options.pop("wrapped")
     inner = None if wrapped.kind == "none" else _pruner(wrapped, spec)
     return PatientPruner(inner, **options)
+
+
+def _at_rung(options: Mapping[str, Any], step: int) -> bool:
+    """Successive halving: at min_resource x reduction_factor^n; hyperband's brackets begin at different n."""
+    rung = options["min_resource"] * options["reduction_factor"] ** options.get("min_early_stopping_rate", 0)
+    while rung < step:
+        rung *= options["reduction_factor"]
+    return bool(rung == step)
+
+
+def _in_interval(options: Mapping[str, Any], step: int) -> bool:
+    """At the first step from each multiple of the interval on, counted from the warmup."""
+    after = step - options["n_warmup_steps"]
+    return step == 1 or (after >= 0 and after % options["interval_steps"] == 0)
 
 
 PRUNERS: Mapping[str, Callable[[dict[str, Any], StudySpec], BasePruner]] = {
@@ -142,6 +168,18 @@ PRUNERS: Mapping[str, Callable[[dict[str, Any], StudySpec], BasePruner]] = {
     "threshold": lambda options, _: ThresholdPruner(**options),
     "none": lambda *_: NopPruner(),
 }
+
+
+DECIDES: Mapping[str, Callable[[Mapping[str, Any], int], bool]] = {
+    "asha": _at_rung,
+    "hyperband": _at_rung,
+    "median": _in_interval,
+    "percentile": _in_interval,
+    "patient": lambda options, step: step > options["patience"] + 1,
+    "threshold": _in_interval,
+    "none": lambda *_: False,
+}
+"""When each kind decides: its options in steps, a step."""
 
 
 def _options(method: methods.Method) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from hpo.errors import StudyError
 from hpo.spec import StudySpec, changed, differences
 
 CREATE_LOCK = 0x68706F03
+DELETIONS = 10
 _DELETED = "the study was deleted"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # its chatter of studies and trials is ours to tell
@@ -54,14 +55,24 @@ def open_store(config: Config) -> Iterator[Store]:
 
 
 class Store:
-    """Studies, claims and attempts, over one connection."""
+    """Studies, claims and attempts, over one connection, which Optuna's storage uses in turns with us.
+
+    `storage` checks nothing: the tables are known to be right.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.engine = database.engine()
+        self.storage = optuna.storages.RDBStorage(
+            f"{DRIVER}://",
+            engine_kwargs=database.engine_options(),
+            skip_compatibility_check=True,
+            skip_table_creation=True,
+        )
+        self.engine = self.storage.engine
 
     def close(self) -> None:
         """Give the connection back."""
+        self.storage.remove_session()
         self.engine.dispose()
 
     def create(self, spec: StudySpec, fingerprint: str | None = None, more: int = 0) -> Plan:
@@ -97,14 +108,9 @@ class Store:
         Optuna's study first, by its public API on a connection of its own; if we die in between, the next call finds
         it without trials and goes on. Raises StudyError where another program made it.
         """
-        storage = self.optuna_storage()
-        try:
-            study = optuna.create_study(
-                storage=storage, study_name=spec.study, direction=spec.direction, load_if_exists=True
-            )
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+        study = optuna.create_study(
+            storage=self.storage, study_name=spec.study, direction=spec.direction, load_if_exists=True
+        )
         study_id = connection.scalar(
             text("SELECT study_id FROM studies WHERE study_name = :name"), {"name": study.study_name}
         )
@@ -200,27 +206,23 @@ class Store:
     def delete(self, study: str) -> None:
         """Remove a study and all that belongs to it.
 
-        Its workers let go first: Optuna says nothing of a deletion that a report came in between of.
+        Its workers let go first. Optuna says nothing of a deletion that a report came in between of, so that it is
+        looked for. Raises StudyError where it stays.
         """
         plan = self.plan(study)
         with self.engine.begin() as connection:
             claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
             connection.execute(_CLOSE, {"study": plan.study_id, "error": f"{study} is being deleted"})
-        storage = self.optuna_storage()
-        try:
-            optuna.delete_study(study_name=study, storage=storage)
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+        for _ in range(DELETIONS):
+            optuna.delete_study(study_name=study, storage=self.storage)
+            if not self._exists(plan.study_id):
+                return
+        raise StudyError(f"{study}: something still writes to it; stop its workers and delete it again")
 
-    def optuna_storage(self) -> optuna.storages.RDBStorage:
-        """Optuna's storage with one connection of its own; the tables are known to be right."""
-        return optuna.storages.RDBStorage(
-            f"{DRIVER}://",
-            engine_kwargs=self.database.engine_options(),
-            skip_compatibility_check=True,
-            skip_table_creation=True,
-        )
+    def _exists(self, study_id: int) -> bool:
+        with self.engine.begin() as connection:
+            found = text("SELECT EXISTS (SELECT FROM studies WHERE study_id = :study)")
+            return bool(connection.scalar(found, {"study": study_id}))
 
 
 _OPEN = text(

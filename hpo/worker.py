@@ -12,31 +12,32 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
 from hpo import config as configuration
 from hpo.attempts import Claim, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
-from hpo.database import LOST, explain
-from hpo.errors import HpoError
+from hpo.database import LOST, explain, is_full
+from hpo.delivery import Delivery, Dispatch
+from hpo.errors import DatabaseError, HpoError
 from hpo.keeping import Keeper, kept, sweep
 from hpo.launch.devices import used
-from hpo.patience import Patience
+from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
 from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, open_storage
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
-from objectives.errors import ObjectiveError
-from objectives.evaluation import Evaluation
+from objectives.errors import InfeasibleError, ObjectiveError
+from objectives.evaluation import Evaluation, Result
 
 log = logging.getLogger("hpo.worker")
 IDLE_SECONDS = 1.0
@@ -78,7 +79,7 @@ def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: i
     Raises HpoError or ObjectiveError where this worker cannot work at all: bad data, no model, no such study.
     """
     with _at_work(config, me, stop, parent) as hands:
-        serve, told = hands.enter(study), None
+        serve, told = hands.patiently(lambda: hands.enter(study)), None
         while not stop.is_set():
             found = serve()
             if found in _SAID and found is not told:
@@ -104,7 +105,10 @@ def run_all(
     A study that this machine cannot serve, or that stops, is told of and let alone.
     """
     with _at_work(config, me, stop, parent) as hands:
-        pool = Pool(lambda: hands.patiently(hands.store.open_studies), replace(hands, of_all=True).enter)
+        mine = replace(hands, of_all=True)
+        pool = Pool(
+            lambda: hands.patiently(hands.store.open_studies), lambda study: hands.patiently(partial(mine.enter, study))
+        )
         while not stop.is_set():
             found = pool()
             if drain and found is Nothing.DONE:
@@ -115,8 +119,12 @@ def run_all(
 
 @contextmanager
 def _at_work(config: Config, me: Worker, stop: threading.Event, parent: int | None) -> Iterator[Hands]:
-    with open_store(config) as store, Pulse(store, config.beat, stop, parent) as pulse:
-        yield Hands(config, store, me, pulse, Patience(config.patience, stop), open_storage(store))
+    patiently = Patience(config.patience, stop)
+    with ExitStack() as held:
+        store = patiently(lambda: held.enter_context(open_store(config)), is_full)
+        patiently = replace(patiently, let_go=store.engine.dispose)
+        pulse = held.enter_context(Pulse(store, config.beat, stop, parent))
+        yield Hands(config, store, me, pulse, patiently, open_storage(store))
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,7 @@ class Work:
     ) -> None:
         self.trials, self.claim, self.spec = trials, claim, spec
         self.pulse, self.patiently, self.keeper = pulse, patiently, keeper
+        self._last: Evaluation | None = None
 
     def run(self, config: Config) -> None:
         """Run the trial to its end, or give it back."""
@@ -187,30 +196,24 @@ class Work:
                 log.warning("%s; dropped", why)
                 if isinstance(why, Cancelled):
                     self.keeper.clear()
-                self.trials.reload()
+                self.patiently(self.trials.reload)
             except (Released, KeyboardInterrupt) as stopped:
                 self.trials.store.release(self.claim)
                 log.info("released")
                 if isinstance(stopped, KeyboardInterrupt):
                     raise
+                self.patiently(self.trials.reload)
 
     def _run(self, trial: RunningTrial, config: Config) -> None:
         try:
             if self.claim.pruned:
                 raise Pruned
-            trial.result = objective.run(
-                settings_for(self.spec, trial.params, config.data_root),
-                lambda evaluation: self._report(trial, evaluation),
-                resume=self.keeper.resume() if self.claim.attempt > 1 else None,
-                heed=self._heed,
-                allow_code=config.allow_code,
-                cache=config.models,
-            )
-        except Pruned as pruned:
-            why = str(pruned)
+            trial.result = self._train(trial, config)
+        except (Pruned, InfeasibleError) as pruned:
+            why, infeasible = str(pruned), isinstance(pruned, InfeasibleError)
             log.info("pruned%s", f": {why}" if why else "")
-            self.patiently(lambda: trial.finish("pruned", error=why or None))
-        except (Superseded, Released, KeyboardInterrupt, StorageInternalError, *LOST):
+            self.patiently(lambda: trial.finish("pruned", error=why or None, infeasible=infeasible))
+        except (Superseded, Released, KeyboardInterrupt, *AWAY):
             raise
         except Exception as error:
             log.exception("failed")
@@ -220,23 +223,68 @@ class Work:
             self.patiently(lambda: trial.finish("complete"))
             log.info("complete")
 
+    def _train(self, trial: RunningTrial, config: Config) -> Result:
+        """Train the trial to its end, and see that every evaluation is delivered and judged."""
+        snapshot, late = self.keeper.resume() if self.claim.attempt > 1 else (None, [])
+        with Delivery(lambda dispatch: self._deliver(trial, dispatch), self.patiently) as self.delivery:
+            for dispatch in late:
+                self.delivery.put(dispatch)
+            self.delivery.flush()
+            try:
+                result = objective.run(
+                    settings_for(self.spec, trial.params, config.data_root),
+                    lambda evaluation: self._report(trial, evaluation),
+                    heed=self._heed,
+                    resume=snapshot,
+                    allow_code=config.allow_code,
+                    cache=config.models,
+                )
+            except (Pruned, Superseded, Released, *AWAY):
+                raise
+            except Exception:
+                self.delivery.flush()  # what was evaluated before comes first
+                raise
+            self._settle()
+            return result
+
     def _heed(self) -> None:
-        """Between optimizer steps: drop the trial at once where the last beat found it another's, or cancelled."""
+        """Between optimizer steps: a verdict that came late; an end of the attempt that the last beat told of."""
+        self.delivery.heed()
         keep_to(self.pulse.standing(self.claim))
 
-    def _report(self, trial: RunningTrial, evaluation: Evaluation) -> None:
-        """Record an evaluation; raises to prune, release or drop the trial."""
-        prune = self.patiently(lambda: trial.report(evaluation))
-        value = evaluation.metrics.get(self.spec.metric, math.nan)
-        log.info("step %d epoch %.2f %s %.6g", evaluation.step, evaluation.epoch, self.spec.metric, value)
-        if not math.isfinite(value):
+    def _deliver(self, trial: RunningTrial, dispatch: Dispatch) -> None:
+        """Record an evaluation; raises Pruned where the trial ends with it. In the thread of the delivery."""
+        evaluation = dispatch.evaluation
+        prune = trial.report(evaluation, dispatch.attempt)
+        if not math.isfinite(value := self._value(evaluation)):
             raise Pruned(f"{self.spec.metric} was {value} at step {evaluation.step}")
         if prune:
             raise Pruned
+
+    def _value(self, evaluation: Evaluation) -> float:
+        return evaluation.metrics.get(self.spec.metric, math.nan)
+
+    def _report(self, trial: RunningTrial, evaluation: Evaluation) -> None:
+        """Take an evaluation; raises to prune, release or drop the trial, or where the database is given up."""
+        self._last = evaluation
+        self.delivery.put(Dispatch(evaluation, self.claim.attempt))
+        value = self._value(evaluation)
         stopping = self.pulse.stop.is_set() or trial.held or self.pulse.standing(self.claim).held
-        self.keeper.offer(evaluation, last=stopping)
+        log.info("step %d epoch %.2f %s %.6g", evaluation.step, evaluation.epoch, self.spec.metric, value)
+        if stopping or not math.isfinite(value) or self.delivery.given_up():
+            self._settle()
+        self.keeper.offer(evaluation, self.delivery.undelivered(), last=stopping)
         if stopping:
             raise Released
+
+    def _settle(self) -> None:
+        """Wait for the verdict on all evaluations; raises it. Without a database they go into a checkpoint."""
+        try:
+            self.delivery.flush()
+        except DatabaseError:
+            if self._last is not None:
+                self.keeper.offer(self._last, self.delivery.undelivered(), last=True)
+            raise
 
 
 class Pulse:
@@ -345,7 +393,7 @@ def main() -> int:
     except (HpoError, ObjectiveError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except (*LOST, StorageInternalError) as error:
+    except AWAY as error:
         print(f"Error: the database: {explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 import transformers
 
 from objectives import memory
-from objectives.errors import ObjectiveError
+from objectives.errors import ObjectiveError, OutOfMemoryError
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -83,6 +84,18 @@ def machine(device: str, precision: str, threads: int | None = None) -> Machine:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(chosen)
     return Machine(chosen, _precision(chosen, precision))
+
+
+@contextmanager
+def enough_memory(device: torch.device, advice: str = "") -> Iterator[None]:
+    """Raise OutOfMemoryError, with the advice, where the device has not the memory for what is done in this block."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # A CPU's allocator has no type of its own for it.
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemoryError(f"out of memory on {device}" + (f"; {advice}" if advice else "")) from error
 
 
 def _device(name: str) -> torch.device:

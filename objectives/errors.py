@@ -15,7 +15,11 @@ class DataError(ObjectiveError):
         self.key = key
 
 
-class OutOfMemoryError(ObjectiveError):
+class InfeasibleError(ObjectiveError):
+    """These settings cannot be trained with on this machine, however often it is tried; others can."""
+
+
+class OutOfMemoryError(InfeasibleError):
     """The device's memory does not suffice for a step."""
 
 

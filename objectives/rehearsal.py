@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from tempfile import TemporaryDirectory
@@ -15,7 +14,6 @@ from objectives import devices, trainer, transfer
 from objectives.batches import Example, by_length, chunks
 from objectives.checkpoint import Checkpoints
 from objectives.devices import Machine
-from objectives.errors import OutOfMemoryError
 from objectives.evaluation import Rehearsal
 from objectives.layers import train_mode
 from objectives.plan import Plan, plan
@@ -40,7 +38,7 @@ def rehearse(settings: Transfer, source: Source, *, device: str, threads: int | 
     watch, training = Stopwatch(), settings.training
     machine = devices.machine(device, training.precision, threads)
     free = machine.free_memory_bytes()
-    with _memory_explained(machine):
+    with devices.enough_memory(machine.device):
         with watch("rows"):
             rows = transfer.read(settings, source)
             schedule = plan(training, len(rows.train))
@@ -127,14 +125,3 @@ def _evaluation_seconds(school: trainer.School, size: int, clock: _Clock) -> flo
 def _padded(rows: Sequence[Example], batch: Sequence[int]) -> int:
     """The tokens of a batch, each row as long as the longest."""
     return len(batch) * max(len(rows[row].tokens) for row in batch)
-
-
-@contextmanager
-def _memory_explained(machine: Machine) -> Iterator[None]:
-    """Say in one line that memory did not suffice, which torch says in several ways."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "can't allocate memory" not in str(error):  # a CPU's allocator says so
-            raise
-        raise OutOfMemoryError(f"out of memory on {machine.device}") from error

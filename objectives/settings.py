@@ -201,6 +201,8 @@ class Curve(Setting):
     fail_at: int | None = Field(None, ge=1, description="raises at this evaluation")
     exit_at: int | None = Field(None, ge=1, description="ends the process at this evaluation, as kill -9 does")
     nan_at: int | None = Field(None, ge=1, description="the loss is NaN from this evaluation on")
+    nan_above: float = Field(0.0, ge=0, description="learning rates up to this one know no nan_at")
+    memory: int | None = Field(None, ge=1, description="rows of the largest batch that there is memory for")
     fail_share: Share = Field(0.0, description="of the trials raise, chosen by their settings")
     seed: int | None = Field(None, ge=0, description="null takes the study's")
 

@@ -25,6 +25,7 @@ from dataclasses import replace
 from functools import partial
 from statistics import NormalDist
 
+from objectives.errors import OutOfMemoryError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
 from objectives.settings import Curve, Simulated
 
@@ -45,10 +46,15 @@ SHAPE = {"learning_rate", "batch_size", "dropout", "frozen_layers", "optimizer"}
 
 
 def run(settings: Simulated, report: Report, resume: Snapshot | None = None, heed: Heed = unheeded) -> Result:
-    """Report `evaluations` evaluations, one an epoch, taking `seconds` in all; fail, exit or turn NaN where told."""
+    """Report `evaluations` evaluations, one an epoch, taking `seconds` in all; fail, exit or turn NaN where told.
+
+    Raises OutOfMemoryError where the batch is too large for the `memory`.
+    """
     curve = settings.simulated
     failing = _failing(curve)
     reporting = 0.0
+    if curve.memory and curve.batch_size > curve.memory:
+        raise OutOfMemoryError(f"simulated.batch_size: {curve.batch_size} rows do not fit into memory")
     for step in range(1 + (resume.values["step"] if resume else 0), curve.evaluations + 1):
         _pause(curve.seconds / curve.evaluations, heed)
         if step in (failing, curve.fail_at):
@@ -82,7 +88,8 @@ def loss(curve: Curve, epoch: int) -> float:
 
 def _evaluation(curve: Curve, step: int) -> Evaluation:
     noisy = max(loss(curve, step) + curve.noise * NormalDist().inv_cdf(_draw(curve, step)), 0.0)
-    val_loss = math.nan if curve.nan_at and step >= curve.nan_at else noisy
+    diverged = curve.nan_at and step >= curve.nan_at and curve.learning_rate > curve.nan_above
+    val_loss = math.nan if diverged else noisy
     seconds = curve.seconds / curve.evaluations
     metrics = {
         "val_loss": val_loss,

@@ -45,8 +45,10 @@ def run(
     resume: Snapshot | None = None,
     heed: Heed = unheeded,
 ) -> Result:
-    """Fine-tune the model at `source` as the settings say, reporting each evaluation; raises ObjectiveError, and what
-    the callbacks raise."""
+    """Fine-tune the model at `source` as the settings say, reporting each evaluation.
+
+    Raises ObjectiveError, OutOfMemoryError where it takes more memory than there is, and what the callbacks raise.
+    """
     watch, training = Stopwatch(), settings.training
     if resume is not None and threads is None:
         threads = resume.facts["threads"]
@@ -78,9 +80,11 @@ def run(
         made = state.save()
         return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=machine.facts())
 
-    for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch, heed):
-        with watch("report"):
-            report(replace(evaluation, result=result(), snapshot=snapshot))
+    advice = f"a smaller training.batch_size than {training.batch_size} or data.max_length needs less"
+    with devices.enough_memory(machine.device, advice):
+        for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch, heed):
+            with watch("report"):
+                report(replace(evaluation, result=result(), snapshot=snapshot))
     return result()
 
 

@@ -20,7 +20,7 @@ def prepare(settings: Settings, *, allow_code: bool = False, cache: Path | None 
     return transfer.prepare(settings, allow_code, cache)
 
 
-def run(
+def run(  # noqa: PLR0913
     settings: Settings,
     report: Report,
     *,

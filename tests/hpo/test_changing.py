@@ -81,7 +81,7 @@ def test_a_name_that_is_taken_is_refused(store: Store, run: Run) -> None:
 
 def test_a_foreign_studys_name_is_taken(store: Store) -> None:
     create(store)
-    storage = store.optuna_storage()
+    storage = store.storage
     optuna.create_study(storage=storage, study_name="foreign").ask()
     storage.engine.dispose()
     with pytest.raises(StudyError, match="foreign: there is a study of this name already"):
@@ -152,7 +152,7 @@ def test_a_copy_with_all_trials_is_the_same_study(store: Store, config: Config) 
         assert rows(store, statement.format("new")) == rows(store, statement.format("old"))
     assert store.plan("new").made == 3
     assert store.claim("new", Worker("late", "here", 1))[1] is Nothing.DONE
-    best = [optuna.load_study(study_name=name, storage=store.optuna_storage()).best_value for name in ("old", "new")]
+    best = [optuna.load_study(study_name=name, storage=store.storage).best_value for name in ("old", "new")]
     assert best == [0.3, 0.3]
     store.delete("old")
     assert len(rows(store, EVERYTHING.format("new"))) == 3

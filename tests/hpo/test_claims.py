@@ -285,7 +285,7 @@ def test_another_search_under_the_same_name_is_refused(store: Store) -> None:
 def test_a_foreign_study_of_the_same_name_is_refused(store: Store) -> None:
     import optuna
 
-    storage = store.optuna_storage()
+    storage = store.storage
     optuna.create_study(storage=storage, study_name="claims").ask()
     with pytest.raises(StudyError, match="another program made a study of this name"):
         store.create(spec())
@@ -327,3 +327,59 @@ def test_a_trial_that_trained_to_its_end_is_not_pruned(store: Store, step: int, 
     store.create(harsh)
     trial = Study(store, "claims").begin(claimed(store), harsh)
     assert trial.report(Evaluation(step, float(step), {"val_loss": loss})) is pruned
+
+
+def test_a_report_and_a_finish_need_one_connection_at_a_time(store: Store) -> None:
+    """In a pool that is shared with others, who holds one and waits for a second may wait for ever."""
+    store.create(spec())
+    trial = Study(store, "claims").begin(claimed(store), spec())
+    with store.engine.connect():  # of the two, one is taken
+        store.engine.pool._timeout = 1
+        trial.report(Evaluation(1, 1.0, {"val_loss": 0.5}))
+        trial.finish("complete")
+    assert count(store, "trials WHERE state = 'COMPLETE'") == 1
+
+
+def test_who_waits_to_suggest_holds_no_connection(store: Store) -> None:
+    plan = store.create(spec())
+    study, other = Study(store, "claims"), Store(store.database)
+    with ThreadPoolExecutor(1) as pool:
+        with other.engine.begin() as connection:
+            claims.lock(connection, claims.SUGGEST_LOCK, plan.study_id)
+            begun = pool.submit(study.begin, claimed(store), spec())
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+            )
+            for _ in range(20):
+                assert connection.scalar(text(waits)) == 0
+            assert not begun.done()
+        assert begun.result(30).params
+    other.close()
+
+
+def test_a_trial_that_could_not_be_trained_is_infeasible_for_the_sampler(store: Store) -> None:
+    store.create(spec(trials=None))
+    study = Study(store, "claims")
+    for index, loss in enumerate((0.5, 0.4, float("nan"), None)):
+        trial = study.begin(claimed(store, f"w{index}"), spec())
+        if loss is not None:
+            trial.report(Evaluation(1, 1.0, {"val_loss": loss}))
+        trial.finish("pruned" if index else "complete", infeasible=loss is None)
+    found = study.optuna.trials
+    assert [trial.constraints for trial in found] == [{}, {}, {"infeasible": 1.0}, {"infeasible": 1.0}]
+    assert [trial.state.name for trial in found] == ["COMPLETE", "PRUNED", "PRUNED", "PRUNED"]
+    assert study.optuna.best_trial.number == 0
+    assert count(store, "hpo.trials WHERE number = 2 AND error = 'val_loss was not finite at step 1'") == 1
+
+
+def test_a_finish_cut_off_after_optuna_was_told_lacks_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.create(spec(trials=1))
+    trial = Study(store, "claims").begin(claimed(store), spec())
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.attempts.end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            trial.finish("fail", error="ValueError: no", place="ValueError at x:1")
+    assert store.claim("claims", worker("two"))[1] is Nothing.DONE
+    kept = "hpo.attempts WHERE outcome = 'fail' AND error = 'ValueError: no' AND place = 'ValueError at x:1'"
+    assert count(store, kept) == 1
+    assert count(store, "hpo.results") == 1

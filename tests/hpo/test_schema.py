@@ -165,7 +165,7 @@ def test_an_older_optuna_is_upgraded_under_the_views(store: Store, url: str, run
     evaluate(begun(store), 0.5, 0.25).finish("complete")
     evaluate(begun(store, name="two"), 0.75)
     before = rows(url, "SELECT * FROM hpo.trials WHERE number = 0")
-    storage = store.optuna_storage()
+    storage = store.storage
     newest = storage.get_head_version()
     storage.engine.dispose()
     store.close()

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import Trial, TrialState
@@ -178,6 +179,48 @@ def pruned_at(
 def test_pruners_count_in_epochs(options: Any, per_epoch: int, step: int | None) -> None:
     losses = [1.0 + 0.5 * index for index in range(8)]
     assert pruned_at(search.pruner(study_of(pruner=options, per_epoch=per_epoch)), losses) == step
+
+
+def outcomes(spec: StudySpec, sparing: bool) -> list[tuple[int | None, float | None]]:
+    """Where each of some trials with losses at random is pruned, and what it passed its rungs with."""
+    losses, found = np.random.default_rng(1), []
+    study = optuna.create_study(study_name="pets", pruner=search.pruner(spec))
+    for _ in range(30):
+        trial, end, curve = study.ask(), None, 5 + losses.random(16)
+        for step, loss in enumerate(curve, start=1):
+            trial.report(loss, step)
+            if (not sparing or search.decides(spec, step)) and trial.should_prune():
+                end = step
+                break
+        study.tell(trial, None if end else curve.min(), state=TrialState.PRUNED if end else TrialState.COMPLETE)
+        found.append((end, study.trials[-1].system_attrs))
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "asha",
+        {"kind": "asha", "min_resource": 1.5, "reduction_factor": 3, "min_early_stopping_rate": 1},
+        {"kind": "hyperband", "min_resource": 0.5, "reduction_factor": 2},
+        "median",
+        {"kind": "median", "n_warmup_steps": 1, "interval_steps": 1.5},
+        {"kind": "percentile", "percentile": 40, "n_warmup_steps": 1.5, "interval_steps": 2},
+        {"kind": "threshold", "upper": 5.9, "n_warmup_steps": 1, "interval_steps": 1.5},
+        {"kind": "patient", "patience": 1},
+        {"kind": "patient", "patience": 1.5, "wrapped": "asha"},
+        {"kind": "patient", "patience": 0.5, "wrapped": {"kind": "median", "interval_steps": 1.5}},
+        "none",
+    ],
+    ids=str,
+)
+def test_asking_only_where_a_pruner_decides_changes_nothing(options: Any) -> None:
+    spec = study_of(pruner=options, epochs=8, per_epoch=2)
+    every = outcomes(spec, sparing=False)
+    assert outcomes(spec, sparing=True) == every
+    assert (options == "none") is not any(end for end, _ in every)
+    asked = [step for step in range(1, 17) if search.decides(spec, step)]
+    assert len(asked) < 16 or options == "median"
 
 
 def test_asha_keeps_half_at_each_rung() -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 from sqlalchemy import text
 from support import environment, wait_until
 
-from hpo import control
+from hpo import control, worker
+from hpo.attempts import Worker
 from hpo.config import Config
 from hpo.spec import StudySpec
 from hpo.store import Store
@@ -140,13 +142,51 @@ def test_a_loss_that_is_no_number_prunes_with_the_reason(store: Store, start: St
     assert rows("SELECT metrics ->> 'val_loss' FROM hpo.metrics WHERE step = 2") == [(None,)]
 
 
-@pytest.mark.acceptance
-@pytest.mark.parametrize(("exit_at", "deaths"), [(1, 3), (2, 4)])
-def test_a_trial_that_kills_its_workers_fails_in_the_end(
-    store: Store, start: Start, rows: Rows, exit_at: int, deaths: int
+def test_a_batch_that_does_not_fit_into_memory_prunes_with_the_reason(store: Store, start: Start, rows: Rows) -> None:
+    create(store, memory=8)
+    assert ended(start()) == 0
+    said = "simulated.batch_size: 16 rows do not fit into memory"
+    assert rows("SELECT state, error, place FROM hpo.trials JOIN hpo.attempts a USING (trial_id, error)") == [
+        ("PRUNED", said, None)
+    ]
+    assert rows("SELECT key, value_json FROM trial_system_attributes WHERE key LIKE 'constraint%'") == [
+        ("constraints:infeasible", "1.0")
+    ]
+
+
+def test_tpe_avoids_what_could_not_be_trained(
+    store: Store, config: Config, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each death is noticed by the grace alone; only deaths without a new evaluation count."""
-    create(store, exit_at=exit_at)
+    """Trials that look good until they diverge late; a sampler that is not told prefers them to others pruned early."""
+    tree = TREE | {
+        "objective": {"simulated": {"evaluations": 6, "nan_at": 6, "nan_above": 2e-4}},
+        "search": {
+            "simulated.learning_rate": {"low": 1e-5, "high": 2e-3, "log": True},
+            "simulated.dropout": {"low": 0.0, "high": 0.5},
+        },
+        "sampler": {"kind": "tpe", "n_startup_trials": 20},
+        "pruner": {"kind": "threshold", "upper": 0.5, "n_warmup_steps": 5},
+        "trials": 40,
+        "enqueue_defaults": False,
+    }
+    store.create(StudySpec.from_dict(tree | {"study": "told"}))
+    store.create(StudySpec.from_dict(tree | {"study": "untold"}))
+    me = Worker("here.1.1", "here", 1, config.grace)
+    worker.run(config, "told", me, threading.Event())
+    monkeypatch.setattr("optuna.trial.Trial.set_constraint", lambda *_: None)
+    worker.run(config, "untold", me, threading.Event())
+    diverged = "SELECT count(*) FROM hpo.trials WHERE study = '{}' AND error LIKE '%nan at step 6'"
+    told, untold = (rows(diverged.format(study))[0][0] for study in ("told", "untold"))
+    assert 0 < told < untold - 3
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("exit_at", "seconds", "deaths"), [(1, 0, 3), (2, 4.5, 4)])
+def test_a_trial_that_kills_its_workers_fails_in_the_end(
+    store: Store, start: Start, rows: Rows, exit_at: int, seconds: float, deaths: int
+) -> None:
+    """Each death is noticed by the grace alone; only deaths without a new evaluation count, which takes its time."""
+    create(store, exit_at=exit_at, seconds=seconds)
     for number in range(deaths):
         assert ended(start(name=f"w{number}", grace=0.5)) == -signal.SIGKILL
     assert ended(start(name="last", grace=0.5)) == 0

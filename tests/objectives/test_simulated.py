@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from objectives.errors import InfeasibleError
 from objectives.evaluation import Evaluation, direction
 from objectives.settings import Curve, Simulated
 from objectives.simulated import CHANCE, DIVERGED, FLOOR, loss, run
@@ -188,3 +189,13 @@ def test_what_report_raises_ends_the_trial():
 
     with pytest.raises(KeyboardInterrupt):
         run(Simulated(), report)
+
+
+def test_some_settings_cannot_be_trained_with() -> None:
+    assert len(reports(batch_size=16, memory=16)) == 3
+    with pytest.raises(InfeasibleError, match=r"simulated\.batch_size: 32 rows do not fit into memory"):
+        reports(batch_size=32, memory=16)
+    losses = [
+        [one.metrics["val_loss"] for one in reports(learning_rate=r, nan_at=2, nan_above=1e-3)] for r in (1e-3, 2e-3)
+    ]
+    assert [sum(map(math.isnan, curve)) for curve in losses] == [0, 2]

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from objectives import devices, layers, models, optimizers, sources, trainer
 from objectives.batches import Batch, Example, pad
-from objectives.errors import ObjectiveError
+from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Snapshot
 from objectives.plan import plan
 from objectives.settings import Model, Training
@@ -398,3 +398,13 @@ def test_precision_on_a_cpu(bert: Path) -> None:
 def test_unknown_devices(name: str) -> None:
     with pytest.raises(ObjectiveError, match=name):
         devices.machine(name, "auto")
+
+
+def test_memory_that_is_not_there_is_infeasible() -> None:
+    with (
+        pytest.raises(InfeasibleError, match="out of memory on cpu; take less"),
+        devices.enough_memory(torch.device("cpu"), "take less"),
+    ):
+        torch.empty(1 << 58)
+    with pytest.raises(RuntimeError, match="another"), devices.enough_memory(torch.device("cpu"), ""):
+        raise RuntimeError("another")
