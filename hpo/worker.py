@@ -202,7 +202,8 @@ class Work:
                 log.info("released")
                 if isinstance(stopped, KeyboardInterrupt):
                     raise
-                self.patiently(self.trials.reload)
+                if not self.pulse.stop.is_set():
+                    self.patiently(self.trials.reload)
 
     def _run(self, trial: RunningTrial, config: Config) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _UPGRADE = "run: hpo db upgrade"
 _MAY_CREATE = "the role needs: GRANT CREATE ON DATABASE ... TO ...; GRANT CREATE ON SCHEMA public TO ..."
 
 
+@cache
 def head() -> str:
     """The newest version of the schema that this package knows."""
     found = ScriptDirectory.from_config(_alembic()).get_current_head()
@@ -42,6 +44,7 @@ def version(connection: Connection) -> str | None:
 
 def ensure(database: Database) -> None:
     """Create what is missing; raises DatabaseError where the schema is older or newer than this package."""
+    head()  # reads the versions' files before a transaction begins, which the server ends where it idles
     engine = database.engine()
     with engine.connect() as connection:
         found = version(connection)

@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 
 STUDY = """
 study: tools
-objective: {simulated: {}}
+objective: {simulated: {nan_at: 2, nan_above: 1e-3}}
 search:
   simulated.optimizer: [sgd, adam]
   simulated.frozen_layers: {low: 0, high: 6}
@@ -68,6 +68,8 @@ def test_optuna_reads_the_study_from_python(launched: str, hpo: Hpo) -> None:
         ours["value"],
         ours["params"],
     )
+    assert {trial.state.name for trial in study.trials if trial.constraints} == {"PRUNED"}
+    assert {trial.state.name for trial in study.trials if not trial.constraints} == {"COMPLETE"}
     storage.engine.dispose()
 
 
@@ -78,7 +80,11 @@ def serving(process: subprocess.Popen[bytes], port: int) -> dict[str, Any]:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     wait_until(answers, 60)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
+    return asked(port, "studies")
+
+
+def asked(port: int, what: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{what}", timeout=30) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -97,7 +103,10 @@ def test_a_dashboard_serves_the_study(launched: str, config: Config, stock: bool
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(theirs if stock else ours, env=environment(config), stdout=quiet, stderr=quiet)
     try:
-        assert [study["study_name"] for study in serving(process, port)["study_summaries"]] == ["tools"]
+        (study,) = serving(process, port)["study_summaries"]
+        assert study["study_name"] == "tools"
+        trials = asked(port, f"studies/{study['study_id']}")["trials"]
+        assert {trial["state"] for trial in trials} == {"Complete", "Pruned"}
     finally:
         process.terminate()
         process.wait()
