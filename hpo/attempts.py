@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
@@ -31,7 +32,7 @@ class Claim:
     """A trial in the hands of one worker.
 
     `last_step` is the last evaluation with a recorded verdict, `reported_step` the last one that Optuna holds; `pruned`
-    says that the last verdict was to prune.
+    says that the last verdict was to prune. `runtime` is how the first attempt with an evaluation on record computed.
     """
 
     study_id: int
@@ -41,6 +42,7 @@ class Claim:
     last_step: int = 0
     reported_step: int = 0
     pruned: bool = False
+    runtime: Mapping[str, Any] = field(default_factory=dict)
 
 
 _BEGIN = text(
@@ -75,7 +77,9 @@ _POSITION = text(
     """
     SELECT t.number, coalesce(m.step, 0) AS last_step, coalesce(m.prune, false) AS pruned,
            coalesce(m.rungs, 0) AS rungs,
-           (SELECT coalesce(max(step), 0) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS reported
+           (SELECT coalesce(max(step), 0) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS reported,
+           (SELECT facts -> 'runtime' FROM hpo.attempts a
+            WHERE a.trial_id = t.trial_id AND facts -> 'runtime' IS NOT NULL ORDER BY attempt LIMIT 1) AS runtime
     FROM trials t
     LEFT JOIN LATERAL (SELECT * FROM hpo.metrics WHERE trial_id = t.trial_id ORDER BY step DESC LIMIT 1) m ON true
     WHERE t.trial_id = :trial
@@ -92,7 +96,12 @@ def position(connection: Connection, claim: Claim) -> Claim:
     found = connection.execute(_POSITION, {"trial": claim.trial_id}).one()
     rows.drop_rungs(connection, claim.trial_id, found.rungs)
     return replace(
-        claim, number=found.number, last_step=found.last_step, reported_step=found.reported, pruned=found.pruned
+        claim,
+        number=found.number,
+        last_step=found.last_step,
+        reported_step=found.reported,
+        pruned=found.pruned,
+        runtime=found.runtime or {},
     )
 
 
@@ -106,6 +115,20 @@ class Standing:
     owned: bool = True
     held: bool = False
     cancelled: str | None = None
+
+
+_COMPUTES = text(
+    """
+    UPDATE hpo.attempts SET facts = (facts::jsonb || jsonb_build_object('runtime', CAST(:runtime AS jsonb)))::json
+    WHERE trial_id = :trial AND attempt = :attempt
+    """
+)
+
+
+def computes(connection: Connection, claim: Claim, runtime: Mapping[str, Any]) -> None:
+    """Keep how an attempt computes, in the transaction of the first evaluation that it records so."""
+    values = {"trial": claim.trial_id, "attempt": claim.attempt, "runtime": rows.as_json(runtime)}
+    connection.execute(_COMPUTES, values)
 
 
 _BEAT = text(

@@ -109,7 +109,7 @@ def _take_point(connection: Connection, study_id: int, spec: StudySpec) -> int |
 # A worker runs one trial at a time: a current attempt in its own name is one whose commit it never saw.
 _OPEN = text(
     f"""
-    SELECT a.trial_id, a.attempt, a.ended, t.state::text AS state, a.worker = :worker AS own
+    SELECT a.trial_id, a.attempt, a.ended, a.error, t.state::text AS state, a.worker = :worker AS own
     FROM hpo.attempts a JOIN trials t USING (trial_id)
     WHERE a.study_id = :study AND a.current
       AND (a.ended IS NOT NULL OR a.beat < clock_timestamp() - a.grace OR t.state <> 'RUNNING' OR a.worker = :worker)
@@ -130,6 +130,12 @@ def _adopt(connection: Connection, study_id: int, spec: StudySpec, worker: Worke
     return None
 
 
+_KILLED = (
+    "The last was killed (SIGKILL), as a system does that runs out of memory: "
+    "try fewer workers, a shorter data.max_length or a smaller training.batch_size"
+)
+
+
 def _given_up(connection: Connection, found: Row[Any], most: int) -> bool:
     """Close what the attempt left open; True where the trial killed too many workers and is failed."""
     if found.ended is None:
@@ -140,5 +146,7 @@ def _given_up(connection: Connection, found: Row[Any], most: int) -> bool:
         return False
     rows.fail_trial(connection, found.trial_id)
     error = f"its worker died {deaths} times in a row without a new evaluation; see hpo logs"
+    if "SIGKILL" in (found.error or ""):  # so the launcher says that saw it
+        error += f". {_KILLED}"
     attempts.correct(connection, found.trial_id, found.attempt, "fail", error)
     return True

@@ -11,6 +11,7 @@ from hpo import config as configuration
 from objectives import settings as objectives
 from objectives import trial as objective
 from objectives.errors import ObjectiveError
+from objectives.host import Host
 
 
 def main() -> int:
@@ -19,9 +20,10 @@ def main() -> int:
     The exit code: 0 done, 1 after an error, 130 cut short.
     """
     config = configuration.load()
+    host = Host(models=config.models, allow_code=config.allow_code)
     try:
         for wanted in json.load(sys.stdin):
-            found = objective.rehearse(objectives.parse(wanted), allow_code=config.allow_code, cache=config.models)
+            found = objective.rehearse(objectives.parse(wanted), host)
             print(json.dumps({"at": time.time(), **asdict(found)}), flush=True)
     except ObjectiveError as error:
         print(json.dumps({"error": str(error)}), flush=True)

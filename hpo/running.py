@@ -140,6 +140,7 @@ class RunningTrial:
         self._unsure = False
         self.held = False  # at the last report: the trial is to be given back
         self._first = True  # of this attempt: perhaps an earlier one was under another pruner
+        self._runtime: Mapping[str, Any] = {}  # as it is kept
         self.result: Result | None = None  # what is known of the trial so far
 
     def report(self, evaluation: Evaluation, attempt: int | None = None) -> bool:
@@ -165,7 +166,9 @@ class RunningTrial:
         with self.store.engine.begin() as connection:
             self._own(connection)
             self._record(connection, evaluation, attempt or self.claim.attempt, prune)
+            runtime = self._keep_runtime(connection)
         self._unsure = self._first = False
+        self._runtime = runtime
         return prune
 
     def finish(
@@ -229,6 +232,13 @@ class RunningTrial:
                 "prune": prune,
             },
         )
+
+    def _keep_runtime(self, connection: Connection) -> Mapping[str, Any]:
+        """How the attempt computes, kept where it is not yet."""
+        runtime = self.result.runtime if self.result else {}
+        if runtime != self._runtime:
+            attempts.computes(connection, self.claim, runtime)
+        return runtime
 
     def _best(self, connection: Connection) -> float | None:
         """The best of the metric over the trial's evaluations, as recorded by all its attempts."""

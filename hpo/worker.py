@@ -38,6 +38,7 @@ from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
 from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Result
+from objectives.host import Host
 
 log = logging.getLogger("hpo.worker")
 IDLE_SECONDS = 1.0
@@ -164,7 +165,7 @@ def _prepare(plan: Plan, config: Config, host: str) -> None:
     """See that this machine has what the trials need, the very rows that the study was made with."""
     try:
         wanted = settings_for(plan.spec, {}, config.data_root)
-        fingerprint = objective.prepare(wanted, allow_code=config.allow_code, cache=config.models)
+        fingerprint = objective.prepare(wanted, host_of(config))
     except ObjectiveError as error:
         raise HpoError(f"on {host}: {error}") from error
     if fingerprint != plan.fingerprint:
@@ -172,6 +173,11 @@ def _prepare(plan: Plan, config: Config, host: str) -> None:
             f"on {host}: the rows are not those that {plan.spec.study} was made with; copy the same files here, "
             f"or start a new study with --as {plan.spec.study}-2"
         )
+
+
+def host_of(config: Config) -> Host:
+    """What the trials of this worker may use."""
+    return Host(models=config.models, allow_code=config.allow_code)
 
 
 class Work:
@@ -237,8 +243,8 @@ class Work:
                     lambda evaluation: self._report(trial, evaluation),
                     heed=self._heed,
                     resume=snapshot,
-                    allow_code=config.allow_code,
-                    cache=config.models,
+                    earlier=self.claim.runtime,
+                    host=host_of(config),
                 )
             except (Pruned, Superseded, Released, *AWAY):
                 raise

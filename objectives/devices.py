@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from objectives import memory
-from objectives.errors import ObjectiveError, OutOfMemoryError
+from objectives.errors import ObjectiveError
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -70,13 +70,22 @@ class Machine:
         }
 
 
-def machine(device: str, precision: str, threads: int | None = None) -> Machine:
+@contextmanager
+def threaded(number: int | None) -> Iterator[None]:
+    """Compute with so many threads of the CPU within this block; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def machine(device: str, precision: str) -> Machine:
     """The machine to run on, made ready; `auto` is a GPU where there is one. Raises ObjectiveError.
 
     `auto` precision is bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU.
     """
-    if threads:
-        torch.set_num_threads(threads)
     chosen = _device(device)
     if chosen.type == "cuda":
         # The same bits each time: cuBLAS must know before it first runs.
@@ -84,18 +93,6 @@ def machine(device: str, precision: str, threads: int | None = None) -> Machine:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(chosen)
     return Machine(chosen, _precision(chosen, precision))
-
-
-@contextmanager
-def enough_memory(device: torch.device, advice: str = "") -> Iterator[None]:
-    """Raise OutOfMemoryError, with the advice, where the device has not the memory for what is done in this block."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # A CPU's allocator has no type of its own for it.
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
-            raise
-        raise OutOfMemoryError(f"out of memory on {device}" + (f"; {advice}" if advice else "")) from error
 
 
 def _device(name: str) -> torch.device:

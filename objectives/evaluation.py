@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 Direction = Literal["minimize", "maximize"]
 
+RUNTIME = ("device", "device_name", "threads", "precision", "micro_batch", "eval_micro_batch", "versions")
+"""The facts that a result depends on beside the settings and the rows, to the last bit."""
+
 
 @dataclass(frozen=True)
 class Result:
     """What is known of a trial so far, beside its evaluations.
 
-    `seconds` is wall time by phase (load, data, train, evaluate, report); `facts` is ready for JSON: device,
-    threads, precision, versions, the model's full name.
+    `seconds` is wall time by phase (load, data, train, evaluate, report); `facts` is ready for JSON: those of RUNTIME,
+    the model's full name and more.
     """
 
     steps: int
@@ -23,13 +26,18 @@ class Result:
     seconds: Mapping[str, float]
     facts: Mapping[str, Any]
 
+    @property
+    def runtime(self) -> dict[str, Any]:
+        """The facts that the result depends on."""
+        return {name: self.facts[name] for name in RUNTIME if name in self.facts}
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """A trial's state outside the process: `tensors` as safetensors keeps them, `values` as JSON does.
 
-    `facts` says where it was made (device, threads, precision, versions), as in a Result: a trial continues to the
-    same bits only where these are the same.
+    `facts` says how it was made, by the names of RUNTIME: a trial continues to the same bits only where these are the
+    same.
     """
 
     tensors: Mapping[str, Any]

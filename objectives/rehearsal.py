@@ -10,15 +10,16 @@ from time import perf_counter, process_time
 
 import torch
 
-from objectives import devices, trainer, transfer
+from objectives import devices, parts, trainer, transfer
 from objectives.batches import Example, by_length, chunks
 from objectives.checkpoint import Checkpoints
 from objectives.devices import Machine
 from objectives.evaluation import Rehearsal
+from objectives.host import Host
 from objectives.layers import train_mode
 from objectives.plan import Plan, plan
+from objectives.ready import located
 from objectives.settings import Transfer
-from objectives.sources import Source
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
 
@@ -29,29 +30,35 @@ ENOUGH_SECONDS = 4.0
 """Of steps on the clock; no more are taken then."""
 
 
-def rehearse(settings: Transfer, source: Source, *, device: str, threads: int | None = None) -> Rehearsal:
+def rehearse(settings: Transfer, host: Host) -> Rehearsal:
     """Take the costliest step and a few usual ones, evaluate two batches, and multiply by what the trial has of them.
 
     Time is taken to grow with the tokens that are computed, padding included, which are counted for the whole trial.
     Raises ObjectiveError; OutOfMemoryError where the memory does not suffice.
     """
+    with devices.threaded(host.threads):
+        machine = devices.machine(host.device, settings.training.precision)
+        with parts.enough(machine.device):
+            return _rehearse(settings, host, machine)
+
+
+def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     watch, training = Stopwatch(), settings.training
-    machine = devices.machine(device, training.precision, threads)
     free = machine.free_memory_bytes()
-    with devices.enough_memory(machine.device):
-        with watch("rows"):
-            rows = transfer.read(settings, source)
-            schedule = plan(training, len(rows.train))
-        began = perf_counter()
-        with watch("load"):
-            state = trainer.start(transfer.load(settings, source, rows), training, schedule, machine)
-            machine.finish()
-        lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
-        school, clock = trainer.School(state, lesson, training, schedule, machine), _Clock(machine)
-        evaluations = training.epochs * schedule.evaluations_per_epoch
-        train = training.epochs * _epoch_seconds(school, rows.train, schedule, clock)
-        evaluate = evaluations * _evaluation_seconds(school, training.eval_batch_size, clock)
-        _checkpoint(school.state)
+    with watch("rows"):
+        source = located(settings.model, allow_code=host.allow_code, cache=host.models)
+        rows = transfer.read(settings, source)
+        schedule = plan(training, len(rows.train))
+    began = perf_counter()
+    with watch("load"):
+        state = trainer.start(transfer.load(settings, source, rows), training, schedule, machine)
+        machine.finish()
+    lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
+    school, clock = trainer.School(state, lesson, training, schedule, machine), _Clock(machine)
+    evaluations = training.epochs * schedule.evaluations_per_epoch
+    train = training.epochs * _epoch_seconds(school, rows.train, schedule, clock)
+    evaluate = evaluations * _evaluation_seconds(school, training.eval_batch_size, clock)
+    _checkpoint(school.state)
     seconds = {**watch.seconds, "train": train, "evaluate": evaluate}
     return Rehearsal(
         steps=schedule.steps,

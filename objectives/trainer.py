@@ -16,6 +16,7 @@ from objectives.devices import Machine
 from objectives.evaluation import Evaluation, Heed, unheeded
 from objectives.layers import train_mode
 from objectives.optimizers import optimizer, scheduler
+from objectives.parts import Room, fitting
 from objectives.plan import Plan
 from objectives.seeds import derive
 from objectives.settings import Training
@@ -31,7 +32,8 @@ class Lesson:
     """What is learned: rows to train and to validate on, and how they are batched, optimised and scored.
 
     `loss` is optimised, `plain_loss` compares trials: logits and labels to a loss for each row, in nats. `scores` maps
-    the logits and labels of all validation rows, on the CPU, to metrics and details.
+    the logits and labels of all validation rows, on the CPU, to metrics and details. `room` limits the rows that are
+    computed at once; where an evaluation needs less, it is lowered.
     """
 
     train: Sequence[Example]
@@ -40,6 +42,7 @@ class Lesson:
     loss: Loss
     plain_loss: Loss
     scores: Scores
+    room: Room | None = None
 
 
 def start(model: Any, training: Training, plan: Plan, machine: Machine) -> State:
@@ -62,6 +65,9 @@ def fit(
 
     While an evaluation is looked at the state is whole: saved then and loaded into a fresh one, it trains on to the
     same bits. A loss that is not finite is an evaluation like any other; whether to go on is for the caller.
+
+    Where a step runs out of memory, the state is not to be used any more. Raises InfeasibleError where one row of an
+    evaluation does not fit, and what `heed` raises.
     """
     school = School(state, lesson, training, plan, machine, heed)
     progress, patience = state.progress, training.early_stopping_patience or plan.steps
@@ -87,11 +93,11 @@ class School:
         self, state: State, lesson: Lesson, training: Training, plan: Plan, machine: Machine, heed: Heed = unheeded
     ) -> None:
         self.state, self.lesson, self.training, self.plan, self.machine = state, lesson, training, plan, machine
-        self.heed = heed
+        self.heed, self.room = heed, lesson.room or Room(training.batch_size, training.eval_batch_size)
         self.learning = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
-        rows = by_length(lesson.valid)
-        self.exams = [self._batch(lesson.valid, some) for some in chunks(rows, training.eval_batch_size)]
-        self.places = torch.tensor(rows).argsort()
+        self.rows = by_length(lesson.valid)
+        self.exams: list[Batch] = []
+        self.places = torch.tensor(self.rows).argsort()
 
     def teach(self) -> tuple[int, dict[str, float]]:
         """Step until an evaluation is due: the rows seen, their mean loss, and the last step's learning rate."""
@@ -110,8 +116,7 @@ class School:
     def examine(self) -> tuple[dict[str, float], Mapping[str, Any]]:
         """The mean plain loss over the validation rows and the task's scores; the scores of NaN are NaN."""
         self.state.model.eval()
-        answers = [self._answers(batch) for batch in self.exams]
-        logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        logits, labels = fitting(self._answers, self.room.evaluate)
         loss = self.lesson.plain_loss(logits, labels).double().mean().item()
         logits, labels = logits.cpu()[self.places], labels.cpu()[self.places]
         if not logits.isfinite().all():
@@ -120,7 +125,15 @@ class School:
         scores, details = self.lesson.scores(logits, labels)
         return {"val_loss": loss, **scores}, details
 
-    def _answers(self, exam: Batch) -> tuple[Tensor, Tensor]:
+    def _answers(self, rows_at_once: int) -> tuple[Tensor, Tensor]:
+        """The logits and the labels of all validation rows, from batches of so many."""
+        if not self.exams or rows_at_once < self.room.evaluate:
+            self.exams = [self._batch(self.lesson.valid, some) for some in chunks(self.rows, rows_at_once)]
+            self.room.evaluate = rows_at_once
+        logits, labels = (torch.cat(parts) for parts in zip(*map(self._answer, self.exams), strict=True))
+        return logits, labels
+
+    def _answer(self, exam: Batch) -> tuple[Tensor, Tensor]:
         self.heed()
         batch = self._here(exam)
         return self._logits(batch), batch.labels
@@ -130,11 +143,13 @@ class School:
         rows, total = sum(map(len, batches)), torch.zeros((), device=self.machine.device)
         for number, some in enumerate(batches):
             # Dropout depends on the place in the training alone, not on what else drew from torch's generator before.
+            # Parts of a batch draw one after the other, and so it depends on their size, too.
             torch.manual_seed(derive(self.plan.seed, "dropout", self.state.progress.steps, number))
-            batch = self._here(self._batch(self.lesson.train, some))
-            loss = self.lesson.loss(self._logits(batch), batch.labels).sum()
-            torch.autograd.backward(self.state.scaler.scale(loss / rows))
-            total += loss.detach()
+            for part in chunks(some, self.room.train):
+                batch = self._here(self._batch(self.lesson.train, part))
+                loss = self.lesson.loss(self._logits(batch), batch.labels).sum()
+                torch.autograd.backward(self.state.scaler.scale(loss / rows))
+                total += loss.detach()
         self._update()
         return total
 

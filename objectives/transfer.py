@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, losses, models, trainer
+from objectives import data, devices, layers, losses, models, parts, trainer
 from objectives.batches import Example
-from objectives.evaluation import Heed, Report, Result, Snapshot, unheeded
+from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
+from objectives.host import Host
 from objectives.plan import plan
-from objectives.ready import ready
+from objectives.ready import located, ready
 from objectives.settings import Data, Transfer
 from objectives.sources import Source
 from objectives.stopwatch import Stopwatch
@@ -23,12 +24,12 @@ from objectives.tasks import TASKS
 log = logging.getLogger(__name__)
 
 
-def prepare(settings: Transfer, allow_code: bool = False, cache: Path | None = None) -> str:
+def prepare(settings: Transfer, host: Host) -> str:
     """Read the rows, find the model and see that the one fits the other; the rows' fingerprint.
 
     Raises ObjectiveError.
     """
-    source = ready(settings.model, allow_code=allow_code, cache=cache)
+    source = ready(settings.model, allow_code=host.allow_code, cache=host.models)
     rows = read(settings, source)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
@@ -37,60 +38,103 @@ def prepare(settings: Transfer, allow_code: bool = False, cache: Path | None = N
 
 def run(
     settings: Transfer,
-    source: Source,
     report: Report,
     *,
-    device: str,
-    threads: int | None,
-    resume: Snapshot | None = None,
-    heed: Heed = unheeded,
+    heed: Heed,
+    resume: Snapshot | None,
+    earlier: Mapping[str, Any] | None,
+    host: Host,
 ) -> Result:
-    """Fine-tune the model at `source` as the settings say, reporting each evaluation.
+    """Fine-tune as the settings say, reporting each evaluation; raises ObjectiveError, and what the callbacks raise."""
+    earlier = resume.facts if resume else earlier or {}
+    with devices.threaded(host.threads or earlier.get("threads")):
+        machine, watch = devices.machine(host.device, settings.training.precision), Stopwatch()
+        room = parts.room(settings, machine.device.type, earlier)
+        with watch("data"):
+            source = located(settings.model, allow_code=host.allow_code, cache=host.models)
+            rows = read(settings, source)
+            lesson = replace(lesson_of(settings, rows, machine.device), room=room)
+        work = _Work(settings, source, rows, lesson, machine, watch, room, replace(room), _Once(report), heed, resume)
+        parts.free()  # what the last trial left
+        try:
+            return parts.fitting(work.train, room.train)
+        finally:
+            parts.free()
 
-    Raises ObjectiveError, OutOfMemoryError where it takes more memory than there is, and what the callbacks raise.
-    """
-    watch, training = Stopwatch(), settings.training
-    if resume is not None and threads is None:
-        threads = resume.facts["threads"]
-    machine = devices.machine(device, training.precision, threads)
-    with watch("data"):
-        rows = read(settings, source)
-        lesson = lesson_of(settings, rows, machine.device)
-        schedule = plan(training, len(rows.train))
-    with watch("load"):
-        model = load(settings, source, rows)
-        state = trainer.start(model, training, schedule, machine)
-        if resume is not None and _fits(resume, machine):
-            state.load(resume)
-            watch.add(resume.values["seconds"])
-    facts = {
-        **machine.facts(),
-        "model": source.full_name,
-        "parameters": layers.total_parameters(model),
-        "rows": {"train": len(rows.train), "valid": len(rows.valid)},
-        "classes": list(rows.classes),
-        **({"notices": list(rows.notices)} if rows.notices else {}),
-        "evaluations_per_epoch": schedule.evaluations_per_epoch,
-    }
 
-    def result() -> Result:
-        return Result(state.progress.evaluations, layers.trainable_parameters(model), dict(watch.seconds), facts)
+class _Once:
+    """Reports each evaluation once, though a training that ran out of memory starts over."""
 
-    def snapshot() -> Snapshot:
-        made = state.save()
-        return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=machine.facts())
+    def __init__(self, report: Report) -> None:
+        self.report, self.last = report, 0
 
-    advice = f"a smaller training.batch_size than {training.batch_size} or data.max_length needs less"
-    with devices.enough_memory(machine.device, advice):
-        for evaluation in trainer.fit(state, lesson, training, schedule, machine, watch, heed):
+    def __call__(self, evaluation: Evaluation) -> None:
+        if evaluation.step > self.last:
+            self.last = evaluation.step
+            self.report(evaluation)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A trial whose rows are there: what its trainings are made of, the second being one that needs less parts."""
+
+    settings: Transfer
+    source: Source
+    rows: Rows
+    lesson: trainer.Lesson
+    machine: devices.Machine
+    watch: Stopwatch
+    room: parts.Room
+    begun: parts.Room  # as it was before memory ran out, if it did
+    report: _Once
+    heed: Heed
+    resume: Snapshot | None
+
+    def train(self, rows_at_once: int) -> Result:
+        """From the first step, or from the snapshot where it was made alike, to the end."""
+        self.room.train = rows_at_once
+        training, watch = self.settings.training, self.watch
+        schedule = plan(training, len(self.rows.train))
+        with watch("load"):
+            model = load(self.settings, self.source, self.rows)
+            state = trainer.start(model, training, schedule, self.machine)
+            if self.resume is not None and _fits(self.resume, self._runtime()):
+                state.load(self.resume)
+                watch.add(self.resume.values["seconds"])
+
+        def result() -> Result:
+            facts = {**self._facts(model), "evaluations_per_epoch": schedule.evaluations_per_epoch}
+            return Result(state.progress.evaluations, layers.trainable_parameters(model), dict(watch.seconds), facts)
+
+        def snapshot() -> Snapshot:
+            made = state.save()
+            return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=self._runtime())
+
+        for evaluation in trainer.fit(state, self.lesson, training, schedule, self.machine, watch, self.heed):
+            if self.room != self.begun:
+                parts.remember(self.settings, self.machine.device.type, self.room)
             with watch("report"):
-                report(replace(evaluation, result=result(), snapshot=snapshot))
-    return result()
+                self.report(replace(evaluation, result=result(), snapshot=snapshot))
+        return result()
+
+    def _runtime(self) -> dict[str, Any]:
+        """What the result depends on beside the settings and the rows."""
+        return {**self.machine.facts(), **self.room.facts()}
+
+    def _facts(self, model: Any) -> dict[str, Any]:
+        rows = self.rows
+        return {
+            **self._runtime(),
+            "model": self.source.full_name,
+            "parameters": layers.total_parameters(model),
+            "rows": {"train": len(rows.train), "valid": len(rows.valid)},
+            "classes": list(rows.classes),
+            **({"notices": list(rows.notices)} if rows.notices else {}),
+        }
 
 
-def _fits(resume: Snapshot, machine: devices.Machine) -> bool:
+def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:
     """Whether a training continues here to the same bits; the number of the GPU makes no difference."""
-    here = machine.facts()
     others = [name for name in here if name != "device" and resume.facts.get(name) != here[name]]
     for name in others:
         log.warning("%s is %s here and was %s: starting over", name, here[name], resume.facts.get(name))

@@ -16,7 +16,7 @@ from hpo.errors import StudyError
 from hpo.running import Study, Superseded
 from hpo.spec import StudySpec
 from hpo.store import Store
-from objectives.evaluation import Evaluation
+from objectives.evaluation import Evaluation, Result
 
 TREE = {
     "study": "claims",
@@ -33,7 +33,7 @@ def spec(**changes: object) -> StudySpec:
 
 
 def worker(name: str = "one", grace: float = 60.0) -> Worker:
-    return Worker(name, "here", 1, grace)
+    return Worker(name, "here", 1, grace, {"device": "gpu 7"})
 
 
 def claimed(store: Store, name: str = "one", study: str = "claims") -> Claim:
@@ -178,6 +178,42 @@ def test_three_deaths_without_progress_fail_the_trial(store: Store) -> None:
         store.end_attempts_of(f"w{attempt}", "died", "signal 9")
     assert store.claim("claims", worker("late"))[1] is Nothing.DONE
     assert count(store, "hpo.trials WHERE state = 'FAIL' AND error LIKE '%died 3 times in a row%'") == 1
+    assert count(store, "hpo.trials WHERE error LIKE '%memory%'") == 0
+
+
+def test_deaths_by_sigkill_name_memory(store: Store) -> None:
+    store.create(spec(trials=1, max_attempts=1))
+    claimed(store)
+    store.end_attempts_of("one", "died", "worker one ended with signal SIGKILL")
+    assert store.claim("claims", worker("late"))[1] is Nothing.DONE
+    assert count(store, "hpo.trials WHERE error LIKE '%runs out of memory: try fewer workers%'") == 1
+
+
+def computed(threads: int) -> Result:
+    """A result by so many threads."""
+    return Result(1, 1, {}, {"model": "some", "threads": threads, "versions": {"torch": "2.6"}})
+
+
+def test_an_adopter_learns_how_the_first_attempt_computed(store: Store) -> None:
+    """With the first evaluation on record, not before: until then nothing depends on it."""
+    store.create(spec(trials=1))
+    first = claimed(store)
+    assert first.runtime == {}
+    trial = Study(store, "claims").begin(first, store.plan("claims").spec)
+    store.end_attempts_of("one", "died")
+    second = claimed(store, "two")
+    assert second.runtime == {}
+    trial = Study(store, "claims").begin(second, store.plan("claims").spec)
+    trial.report(Evaluation(1, 1.0, {"val_loss": 0.5}, result=computed(3)))
+    trial.report(Evaluation(2, 2.0, {"val_loss": 0.4}, result=computed(2)))
+    store.end_attempts_of("two", "died")
+    third = claimed(store, "three")
+    assert third.runtime == {"threads": 2, "versions": {"torch": "2.6"}}
+    trial = Study(store, "claims").begin(third, store.plan("claims").spec)
+    trial.report(Evaluation(3, 3.0, {"val_loss": 0.3}, result=computed(5)))
+    store.end_attempts_of("three", "died")
+    assert claimed(store, "four").runtime["threads"] == 2
+    assert count(store, "hpo.attempts WHERE facts ->> 'device' = 'gpu 7'") == 4
 
 
 def test_released_attempts_and_progress_do_not_count_as_deaths(store: Store) -> None:

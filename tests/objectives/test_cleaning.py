@@ -12,6 +12,7 @@ from objectives import data, settings, trial
 from objectives.cleaning import without_html
 from objectives.encodings import EncodingError, decode
 from objectives.errors import DataError
+from objectives.host import Host
 from objectives.settings import Clean, Data, Split
 
 CHINESE = "文本,标签\n" + "".join(f"这部电影第{i}次看还是很好,{'正面' if i % 2 else '负面'}\n" for i in range(20))
@@ -238,7 +239,7 @@ def test_a_trial_keeps_what_was_done_to_its_rows(write, checkpoint):
     path = write("a.csv", "text,label\n" + "".join(f"good film {i % 30},{i % 2}\n" for i in range(40)))
     given = {"path": path, "max_length": 16, "clean": {"deduplicate": True}}
     tree = {"task": "text-classification", "model": str(checkpoint("bert")), "data": given, "training": {"epochs": 1}}
-    kept = trial.run(settings.parse(tree), lambda _: None, device="cpu", threads=1).facts
+    kept = trial.run(settings.parse(tree), lambda _: None, host=Host("cpu", 1)).facts
     assert kept["notices"] == [f"{path}: clean.deduplicate removed 10 of 40 rows"]
     given["clean"] = {}
-    assert "notices" not in trial.run(settings.parse(tree), lambda _: None, device="cpu", threads=1).facts
+    assert "notices" not in trial.run(settings.parse(tree), lambda _: None, host=Host("cpu", 1)).facts

@@ -18,6 +18,7 @@ from support import environment
 from hpo.config import Config
 from objectives import remote, settings, trial
 from objectives.errors import ModelError
+from objectives.host import Host
 from objectives.ready import ready
 from objectives.settings import Model
 
@@ -178,8 +179,8 @@ def test_a_trial_with_a_model_behind_a_url(folder: Path, rows: Path, tmp_path: P
         "training": {"epochs": 1, "seed": 0},
     }
     wanted = settings.parse(tree)
-    assert trial.prepare(wanted, cache=tmp_path / "cache")
-    result = trial.run(wanted, lambda _: None, device="cpu", threads=1, cache=tmp_path / "cache")
+    assert trial.prepare(wanted, Host(models=tmp_path / "cache"))
+    result = trial.run(wanted, lambda _: None, host=Host("cpu", 1, models=tmp_path / "cache"))
     assert result.facts["model"].startswith(f"file://{folder} (copy ")
 
 
@@ -228,16 +229,17 @@ def test_code_is_allowed_by_an_argument_alone(folder: Path, rows: Path, marker: 
     script = f"""
 from objectives import settings, trial
 from objectives.errors import ModelError
+from objectives.host import Host
 tree = {{"task": "text-classification", "model": {str(folder)!r}, "data": {{"path": {str(rows)!r}, "max_length": 32}},
         "training": {{"epochs": 1, "seed": 0}}}}
 wanted = settings.parse(tree)
-for go in (trial.prepare, lambda wanted: trial.run(wanted, lambda _: None, device="cpu")):
+for go in (trial.prepare, lambda wanted: trial.run(wanted, lambda _: None, host=Host("cpu"))):
     try: go(wanted)
     except ModelError as error: print("allow-code" in str(error))
 from pathlib import Path
 print(Path({str(marker)!r}).exists())
-trial.prepare(wanted, allow_code=True)
-print(trial.run(wanted, lambda _: None, device="cpu", allow_code=True).trainable_parameters > 0)
+trial.prepare(wanted, Host(allow_code=True))
+print(trial.run(wanted, lambda _: None, host=Host("cpu", allow_code=True)).trainable_parameters > 0)
 """
     environ = environment(config) | {"HF_HOME": str(marker.parent / "hf"), "HPO_ALLOW_CODE": "1"}
     root = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from objectives import devices, layers, models, optimizers, sources, trainer
+from objectives import devices, layers, models, optimizers, parts, sources, trainer
 from objectives.batches import Batch, Example, pad
 from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Snapshot
@@ -196,9 +196,9 @@ def test_accumulation_is_the_mean_over_all_rows_of_a_step(bert: Path) -> None:
     ten = trainer.Lesson(TRAIN[:10], VALID, _collate, PLAIN, PLAIN, _scores)
     settings = {"optimizer": "sgd", "learning_rate": 1.0, "lr_scheduler": "constant", "epochs": 1, "max_grad_norm": 0.0}
     whole = _trained(bert, ten, batch_size=10, **settings)
-    parts = _trained(bert, ten, batch_size=4, gradient_accumulation_steps=3, **settings)
+    halves = _trained(bert, ten, batch_size=4, gradient_accumulation_steps=3, **settings)
     for name, tensor in whole.items():
-        torch.testing.assert_close(parts[name], tensor, atol=1e-6, rtol=1e-4, msg=name)
+        torch.testing.assert_close(halves[name], tensor, atol=1e-6, rtol=1e-4, msg=name)
 
 
 def test_gradients_are_clipped(bert: Path) -> None:
@@ -402,9 +402,9 @@ def test_unknown_devices(name: str) -> None:
 
 def test_memory_that_is_not_there_is_infeasible() -> None:
     with (
-        pytest.raises(InfeasibleError, match="out of memory on cpu; take less"),
-        devices.enough_memory(torch.device("cpu"), "take less"),
+        pytest.raises(InfeasibleError, match="out of memory on cpu"),
+        parts.enough(torch.device("cpu")),
     ):
         torch.empty(1 << 58)
-    with pytest.raises(RuntimeError, match="another"), devices.enough_memory(torch.device("cpu"), ""):
+    with pytest.raises(RuntimeError, match="another"), parts.enough(torch.device("cpu")):
         raise RuntimeError("another")

@@ -14,6 +14,7 @@ import pytest
 from objectives import data, settings, transfer, trial
 from objectives.errors import DataError, ModelError, ObjectiveError
 from objectives.evaluation import Evaluation, Result, direction
+from objectives.host import Host
 from objectives.tasks import TASKS
 
 Checkpoint = Callable[[str], Path]
@@ -34,7 +35,7 @@ def transfer_settings(checkpoint: Checkpoint, rows: Path) -> settings.Settings:
 
 def _run(chosen: settings.Settings, **values: Any) -> tuple[list[Evaluation], Result]:
     evaluations: list[Evaluation] = []
-    result = trial.run(settings.replace(chosen, values), evaluations.append, device="cpu", threads=1)
+    result = trial.run(settings.replace(chosen, values), evaluations.append, host=Host("cpu", 1))
     return evaluations, result
 
 
@@ -114,7 +115,7 @@ def test_report_may_raise(transfer_settings: settings.Settings) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trial.run(transfer_settings, report, device="cpu")
+        trial.run(transfer_settings, report, host=Host("cpu"))
     assert seen == [1]
 
 
@@ -127,7 +128,7 @@ def test_heed_may_raise_between_two_evaluations(transfer_settings: settings.Sett
 
     seen: list[Evaluation] = []
     with pytest.raises(KeyboardInterrupt):
-        trial.run(transfer_settings, seen.append, device="cpu", heed=heed)
+        trial.run(transfer_settings, seen.append, host=Host("cpu"), heed=heed)
     assert seen == []
 
 

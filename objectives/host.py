@@ -1,0 +1,25 @@
+"""What a trial may use of the machine that it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a trial computes, and what it finds there.
+
+    `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are. `models` is the
+    folder of models that were copied from a URL, None where there is none. With `allow_code` a model's own Python code
+    is run.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    models: Path | None = None
+    allow_code: bool = False
+
+
+HERE = Host()
+"""This process as it is."""
