@@ -30,7 +30,7 @@ help:
 	@echo 'make acceptance  the tests with real processes and training'
 	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
-	@echo 'make bench       start-up and orchestration, measured beside plain Optuna'
+	@echo 'make bench       start-up, orchestration and memory, measured; the first two beside plain Optuna'
 	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
@@ -56,6 +56,7 @@ lint: $(DEV)
 bench: $(DEV)
 	$(RUN) bench.startup
 	$(RUN) bench.orchestration
+	$(RUN) bench.memory
 
 pictures: $(DEV)
 	$(VENV)/bin/python docs/pictures.py
