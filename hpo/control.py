@@ -70,12 +70,14 @@ def cancel(store: Store, study: str, who: str, numbers: Sequence[int] = ()) -> l
             _refuse_complete(connection, plan)
             wishes.record(connection, plan.study_id, None, "stop", who)
         trials = _unfinished(connection, plan, numbers or None)
-        for trial in trials:
-            rows.fail_trial(connection, trial.trial_id)
+        ended = [trial for trial in trials if rows.fail_trial(connection, trial.trial_id)]
+        if numbers:  # the worker of one may just have told Optuna its end
+            _unfinished(connection, plan, [trial.number for trial in trials if trial not in ended])
+        for trial in ended:
             if trial.attempt is not None:
                 attempts.correct(connection, trial.trial_id, trial.attempt, "cancelled", f"cancelled by {who}")
             wishes.record(connection, plan.study_id, trial.trial_id, "cancel", who)
-        return [trial.number for trial in trials]
+        return [trial.number for trial in ended]
 
 
 def requeue(

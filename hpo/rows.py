@@ -60,13 +60,13 @@ def start_waiting_trial(connection: Connection, study_id: int) -> int | None:
     return found
 
 
-def fail_trial(connection: Connection, trial_id: int) -> None:
-    """Switch a row that is not finished to FAIL."""
+def fail_trial(connection: Connection, trial_id: int) -> bool:
+    """Switch a row that is not finished to FAIL; False where it is finished by now."""
     fail = (
         f"UPDATE trials SET state = 'FAIL', datetime_start = coalesce(datetime_start, {_NOW}), "
         f"datetime_complete = {_NOW} WHERE trial_id = :trial AND state IN ('RUNNING', 'WAITING')"
     )
-    connection.execute(text(fail), {"trial": trial_id})
+    return bool(connection.execute(text(fail), {"trial": trial_id}).rowcount)
 
 
 def parameters(connection: Connection, trial_id: int) -> dict[str, Any]:

@@ -48,6 +48,16 @@ def keep_to(standing: Standing) -> None:
         raise Superseded("taken over by another worker")
 
 
+def _finished_by(store: Store, claim: Claim) -> Superseded:
+    """Who finished a trial before its worker did: people, by a cancel, or a program that knows of no attempts."""
+    with store.engine.begin() as connection:
+        try:
+            keep_to(attempts.beat(connection, claim))
+        except Superseded as why:
+            return why
+    return Superseded("finished by another program")
+
+
 def open_storage(store: Store) -> BaseStorage:
     """Optuna's storage for any number of studies, which keeps what it has seen of them."""
     return optuna.storages.get_storage(store.storage)
@@ -88,9 +98,7 @@ class Study:
                 raise
             trial, params = self._suggest(claim, spec)  # one connection is enough without the lock
         except UpdateFinishedTrialError:
-            with self.store.engine.begin() as connection:
-                keep_to(attempts.beat(connection, claim))
-            raise Superseded("finished by another program") from None
+            raise _finished_by(self.store, claim) from None
         return RunningTrial(self.store, claim, spec, trial, params)
 
     def _suggest(self, claim: Claim, spec: StudySpec) -> tuple[Trial, dict[str, Any]]:
@@ -162,7 +170,10 @@ class RunningTrial:
         value = evaluation.metrics.get(self.spec.metric, math.nan)
         with self.store.engine.begin() as connection:
             self._own(connection)
-        prune = self._verdict(value, evaluation.step) and not self._is_over(value, evaluation.step)
+        try:
+            prune = self._verdict(value, evaluation.step) and not self._is_over(value, evaluation.step)
+        except UpdateFinishedTrialError:
+            raise _finished_by(self.store, self.claim) from None
         with self.store.engine.begin() as connection:
             self._own(connection)
             self._record(connection, evaluation, attempt or self.claim.attempt, prune)
@@ -190,8 +201,12 @@ class RunningTrial:
                 outcome, error = "fail", f"no evaluation recorded a finite {self.spec.metric}"
             self._keep(connection)
             attempts.explain(connection, self.claim, error, place)
-        self._tell(outcome, value, infeasible)
+        try:
+            self._tell(outcome, value, infeasible)
+        except UpdateFinishedTrialError:
+            raise _finished_by(self.store, self.claim) from None
         with self.store.engine.begin() as connection:
+            self._own(connection)  # people may have cancelled it since
             attempts.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
             if outcome == "fail":
                 _stop_if_hopeless(connection, self.claim.study_id, error)
