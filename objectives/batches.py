@@ -17,6 +17,13 @@ class Example:
     label: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled(Example):
+    """A row with the states of its tokens after the frozen blocks [tokens, size], or one pooled state [1, size]."""
+
+    states: Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """`inputs` by the names that the model's forward takes, each [rows, ...]; `labels` [rows, ...]."""

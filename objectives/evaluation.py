@@ -9,7 +9,17 @@ from typing import Any, Literal
 
 Direction = Literal["minimize", "maximize"]
 
-RUNTIME = ("device", "device_name", "threads", "precision", "micro_batch", "eval_micro_batch", "versions")
+RUNTIME = (
+    "device",
+    "device_name",
+    "threads",
+    "precision",
+    "micro_batch",
+    "eval_micro_batch",
+    "cached",
+    "lean",
+    "versions",
+)
 """The facts that a result depends on beside the settings and the rows, to the last bit."""
 
 

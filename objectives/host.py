@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from objectives.cache import Cache
+
 
 @dataclass(frozen=True)
 class Host:
     """Where a trial computes, and what it finds there.
 
     `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are. `models` is the
-    folder of models that were copied from a URL, None where there is none. With `allow_code` a model's own Python code
-    is run.
+    folder of models that were copied from a URL, None where there is none. `cache` keeps what frozen blocks compute, so
+    that each row is computed once where that pays; the last digits of a result may differ from those without. With
+    `allow_code` a model's own Python code is run.
     """
 
     device: str = "auto"
     threads: int | None = None
     models: Path | None = None
+    cache: Cache | None = None
     allow_code: bool = False
 
 

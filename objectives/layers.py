@@ -16,15 +16,22 @@ class Family:
     """Where an architecture keeps its parts, as paths below the model without its head.
 
     `stem` is all that reads the input before the first block, or that all blocks share: embeddings, their projection,
-    tables of relative positions. A path that a model's configuration leaves out is skipped.
+    tables of relative positions. A path that a model's configuration leaves out is skipped. `shared` are the parts of
+    the stem that later blocks read, too; `paired` blocks return their states as the first of two; with `final_norm`
+    every token's state passes a norm of the head before it is pooled.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
     blocks: str = "encoder.layer"
+    shared: tuple[str, ...] = ()
+    paired: bool = False
+    final_norm: bool = False
 
 
 # DeBERTa's convolution joins the embeddings to the first block's output, so it is frozen with the two of them.
-_DEBERTA = Family(stem=("embeddings", "encoder.rel_embeddings", "encoder.LayerNorm", "encoder.conv"))
+_DEBERTA_SHARED = ("encoder.rel_embeddings", "encoder.LayerNorm")
+_DEBERTA = Family(stem=("embeddings", *_DEBERTA_SHARED, "encoder.conv"), shared=_DEBERTA_SHARED, paired=True)
+_MPNET_SHARED = ("encoder.relative_attention_bias",)
 
 FAMILIES = {
     "albert": Family(("embeddings", "encoder.embedding_hidden_mapping_in"), "encoder.albert_layer_groups"),
@@ -34,8 +41,8 @@ FAMILIES = {
     "deberta-v2": _DEBERTA,
     "distilbert": Family(blocks="transformer.layer"),
     "electra": Family(("embeddings", "embeddings_project")),
-    "modernbert": Family(blocks="layers"),
-    "mpnet": Family(("embeddings", "encoder.relative_attention_bias")),
+    "modernbert": Family(blocks="layers", final_norm=True),
+    "mpnet": Family(("embeddings", *_MPNET_SHARED), shared=_MPNET_SHARED, paired=True),
     "roberta": Family(),
     "xlm-roberta": Family(),
 }
@@ -58,8 +65,8 @@ def prefix(model: Any) -> Prefix:
     if family is None:
         known = f"known are {', '.join(FAMILIES)}"
         raise ModelError(f"model.frozen_layers: the layers of {model.config.model_type} are not known; {known}")
-    found = (_at(model.base_model, path) for path in family.stem)
-    blocks = tuple(_at(model.base_model, family.blocks))
+    found = (at(model.base_model, path) for path in family.stem)
+    blocks = tuple(at(model.base_model, family.blocks))
     depth = model.config.num_hidden_layers
     return Prefix(tuple(part for part in found if part is not None), tuple(_repeated(blocks, depth)))
 
@@ -80,10 +87,13 @@ def freeze(model: Any, frozen_layers: int) -> None:
         raise ModelError("model.frozen_layers: nothing is left to learn; freeze fewer layers")
 
 
-def train_mode(model: Any) -> None:
-    """Switch a model to training, its frozen parts to evaluation: their dropout would only add noise."""
+def train_mode(model: Any, frozen_dropout: bool = False) -> None:
+    """Switch a model to training, its frozen parts to evaluation, whose dropout would only add noise.
+
+    With `frozen_dropout` these drop, too.
+    """
     model.train()
-    if all(parameter.requires_grad for parameter in model.parameters()):
+    if frozen_dropout or all(parameter.requires_grad for parameter in model.parameters()):
         return
     parts = prefix(model)
     for part in (*parts.stem, *parts.blocks):
@@ -101,7 +111,8 @@ def total_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _at(model: nn.Module, path: str) -> Any:
+def at(model: nn.Module, path: str) -> Any:
+    """The part of a model at a dotted path; None where there is none."""
     part: Any = model
     for name in path.split("."):
         part = getattr(part, name, None)

@@ -23,8 +23,7 @@ from objectives.sources import Source, without_login
 HEADS = {"sequence-classification": AutoModelForSequenceClassification}
 """What a task puts on top of a model, by name."""
 
-# The names under which architectures keep the dropout of their embeddings, blocks and sequence classification heads.
-_DROPOUTS = (
+DROPOUTS = (
     "attention_dropout",
     "attention_probs_dropout_prob",
     "classifier_dropout",
@@ -36,6 +35,7 @@ _DROPOUTS = (
     "pooler_dropout",
     "seq_classif_dropout",
 )
+"""The names under which architectures keep the dropout of their embeddings, blocks and classification heads."""
 
 _POSITIONS_AFTER_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
 
@@ -140,7 +140,7 @@ def _positions(config: Any) -> int:
 
 
 def _set_dropout(config: Any, dropout: float) -> None:
-    names = [name for name in _DROPOUTS if hasattr(config, name)]
+    names = [name for name in DROPOUTS if hasattr(config, name)]
     if not names:
         raise ModelError(f"model.dropout: {config.model_type} has no dropout to set; remove the setting")
     for name in names:

@@ -52,9 +52,9 @@ class Pooled(nn.Module):
         """The model without the head, under the name that transformers gives it."""
         return self.body
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Answer:
-        """Logits for tokens [rows, tokens] and their mask."""
-        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    def forward(self, attention_mask: Tensor, **inputs: Tensor) -> Answer:
+        """Logits for what the body reads, `input_ids` as a rule, and the mask of its tokens [rows, tokens]."""
+        hidden = self.body(attention_mask=attention_mask, **inputs).last_hidden_state
         pooled = self.pool(hidden, attention_mask.unsqueeze(-1).to(hidden.dtype))
         return Answer(self.classifier(self.dropout(pooled)))
 

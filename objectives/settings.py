@@ -40,7 +40,7 @@ class Model(Setting):
     """Which model is fine-tuned, and which of its layers learn.
 
     `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; the model's number of blocks
-    leaves only the head. Frozen blocks run in eval mode.
+    leaves only the head. Frozen blocks run in eval mode, unless `frozen_dropout` is true.
     """
 
     leading: ClassVar[str | None] = "name"
@@ -48,6 +48,7 @@ class Model(Setting):
     revision: str | None = Field(None, description="the hub's branch, tag or commit")
     pretrained: bool = Field(True, description="false starts from random weights")
     frozen_layers: int = Field(0, ge=0)
+    frozen_dropout: bool = Field(False, description="dropout in frozen blocks, too: they then run with every batch")
     dropout: Share | None = Field(None, description="of the encoder and the head; null keeps the model's own")
     pooling: Literal["head", "cls", "mean", "max"] = Field(
         "head", description="head is the architecture's own; the others pool the tokens for one linear layer"

@@ -32,8 +32,9 @@ class Lesson:
     """What is learned: rows to train and to validate on, and how they are batched, optimised and scored.
 
     `loss` is optimised, `plain_loss` compares trials: logits and labels to a loss for each row, in nats. `scores` maps
-    the logits and labels of all validation rows, on the CPU, to metrics and details. `room` limits the rows that are
-    computed at once; where an evaluation needs less, it is lowered.
+    the logits and labels of all validation rows, on the CPU, to metrics and details. With `frozen_dropout` what does
+    not learn drops, too. `room` limits the rows that are computed at once; where an evaluation needs less, it is
+    lowered.
     """
 
     train: Sequence[Example]
@@ -42,6 +43,7 @@ class Lesson:
     loss: Loss
     plain_loss: Loss
     scores: Scores
+    frozen_dropout: bool = False
     room: Room | None = None
 
 
@@ -101,7 +103,7 @@ class School:
 
     def teach(self) -> tuple[int, dict[str, float]]:
         """Step until an evaluation is due: the rows seen, their mean loss, and the last step's learning rate."""
-        train_mode(self.state.model)
+        train_mode(self.state.model, self.lesson.frozen_dropout)
         total, rows = torch.zeros((), device=self.machine.device), 0
         while True:
             self.heed()

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, losses, models, parts, trainer
+from objectives import data, devices, layers, lean, losses, models, parts, recall, trainer
 from objectives.batches import Example
+from objectives.cache import Cache
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
 from objectives.host import Host
-from objectives.plan import plan
+from objectives.plan import Plan, plan
 from objectives.ready import located, ready
 from objectives.settings import Data, Transfer
 from objectives.sources import Source
@@ -54,7 +55,10 @@ def run(
             source = located(settings.model, allow_code=host.allow_code, cache=host.models)
             rows = read(settings, source)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
-        work = _Work(settings, source, rows, lesson, machine, watch, room, replace(room), _Once(report), heed, resume)
+        begun, once = replace(room), _Once(report)
+        work = _Work(
+            settings, source, rows, lesson, machine, watch, room, begun, once, heed, host.cache, resume, earlier
+        )
         parts.free()  # what the last trial left
         try:
             return parts.fitting(work.train, room.train)
@@ -88,7 +92,9 @@ class _Work:
     begun: parts.Room  # as it was before memory ran out, if it did
     report: _Once
     heed: Heed
+    cache: Cache | None
     resume: Snapshot | None
+    earlier: Mapping[str, Any]
 
     def train(self, rows_at_once: int) -> Result:
         """From the first step, or from the snapshot where it was made alike, to the end."""
@@ -97,39 +103,64 @@ class _Work:
         schedule = plan(training, len(self.rows.train))
         with watch("load"):
             model = load(self.settings, self.source, self.rows)
+            trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
+        with watch("cache"):
+            lesson = self._recalled(model, schedule)
+        with watch("load"):
+            how = {"cached": lesson is not None}
+            how["lean"] = lean.lighten(model, self.settings.model.pooling, self.machine.device)
             state = trainer.start(model, training, schedule, self.machine)
-            if self.resume is not None and _fits(self.resume, self._runtime()):
+            if self.resume is not None and _fits(self.resume, self._runtime(how)):
                 state.load(self.resume)
                 watch.add(self.resume.values["seconds"])
 
         def result() -> Result:
-            facts = {**self._facts(model), "evaluations_per_epoch": schedule.evaluations_per_epoch}
-            return Result(state.progress.evaluations, layers.trainable_parameters(model), dict(watch.seconds), facts)
+            facts = {**self._runtime(how), **sizes, **self._facts(schedule)}
+            return Result(state.progress.evaluations, trainable, dict(watch.seconds), facts)
 
         def snapshot() -> Snapshot:
             made = state.save()
-            return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=self._runtime())
+            return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=self._runtime(how))
 
-        for evaluation in trainer.fit(state, self.lesson, training, schedule, self.machine, watch, self.heed):
+        for evaluation in trainer.fit(
+            state, lesson or self.lesson, training, schedule, self.machine, watch, self.heed
+        ):
             if self.room != self.begun:
                 parts.remember(self.settings, self.machine.device.type, self.room)
             with watch("report"):
                 self.report(replace(evaluation, result=result(), snapshot=snapshot))
         return result()
 
-    def _runtime(self) -> dict[str, Any]:
-        """What the result depends on beside the settings and the rows."""
-        return {**self.machine.facts(), **self.room.facts()}
+    def _recalled(self, model: Any, schedule: Plan) -> trainer.Lesson | None:
+        """The lesson with what frozen blocks compute, and these taken out of the model; None: each batch runs them.
 
-    def _facts(self, model: Any) -> dict[str, Any]:
+        A trial that continues does as it did before.
+        """
+        chosen, before = self.settings.model, self.earlier.get("cached")
+        if self.cache is None or not chosen.frozen_layers or chosen.frozen_dropout or before is False:
+            return None
+        frozen = recall.Frozen(model, chosen.frozen_layers, chosen.pooling, self.lesson.collate)
+        course = recall.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
+        splits = {"train": self.lesson.train, "valid": self.lesson.valid}
+        found = recall.recalled(frozen, splits, course, self.machine, self.cache, certain=before is True)
+        if found is None:
+            return None
+        recall.forget(frozen)
+        collate = partial(recall.collate, plain=self.lesson.collate)
+        return replace(self.lesson, train=found["train"], valid=found["valid"], collate=collate)
+
+    def _runtime(self, how: Mapping[str, Any]) -> dict[str, Any]:
+        """What the result depends on beside the settings and the rows, as RUNTIME names it."""
+        return {**self.machine.facts(), **self.room.facts(), **how}
+
+    def _facts(self, schedule: Plan) -> dict[str, Any]:
         rows = self.rows
         return {
-            **self._runtime(),
             "model": self.source.full_name,
-            "parameters": layers.total_parameters(model),
             "rows": {"train": len(rows.train), "valid": len(rows.valid)},
             "classes": list(rows.classes),
             **({"notices": list(rows.notices)} if rows.notices else {}),
+            "evaluations_per_epoch": schedule.evaluations_per_epoch,
         }
 
 
@@ -162,6 +193,7 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
         loss=losses.supervised(settings.training, labels, len(rows.classes), device),
         plain_loss=task.loss,
         scores=partial(task.scores, classes=rows.classes),
+        frozen_dropout=settings.model.frozen_dropout,
     )
 
 

@@ -45,6 +45,8 @@ _DEBERTA = {
 CONFIGS: dict[str, Callable[[], Any]] = {
     "albert": lambda: transformers.AlbertConfig(**_SIZES, **_SMALL_EMBEDDING),
     "bert": lambda: transformers.BertConfig(**_SIZES),
+    "camembert": lambda: transformers.CamembertConfig(**_SIZES, type_vocab_size=1),
+    "deberta": lambda: transformers.DebertaConfig(**_SIZES, relative_attention=True, pos_att_type=["p2c", "c2p"]),
     "deberta-v2": lambda: transformers.DebertaV2Config(**_SIZES, **_DEBERTA),
     "distilbert": lambda: transformers.DistilBertConfig(
         vocab_size=len(VOCABULARY), max_position_embeddings=40, pad_token_id=0, **_DISTILBERT
@@ -53,6 +55,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "modernbert": lambda: transformers.ModernBertConfig(**_SIZES, cls_token_id=2, sep_token_id=3),
     "mpnet": lambda: transformers.MPNetConfig(**_SIZES),
     "roberta": lambda: transformers.RobertaConfig(**_SIZES, type_vocab_size=1),
+    "xlm-roberta": lambda: transformers.XLMRobertaConfig(**_SIZES, type_vocab_size=1),
 }
 
 

@@ -1,0 +1,55 @@
+"""What tells what was computed from what would be computed: digests of weights, of the architecture, of rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy
+import torch
+import xxhash
+
+from objectives.batches import Example
+from objectives.devices import Machine
+from objectives.layers import prefix
+from objectives.models import DROPOUTS
+
+# Names of a configuration that say nothing of what frozen blocks compute: they do not drop.
+_NOT_COMPUTED_WITH = {*DROPOUTS, "id2label", "label2id", "problem_type", "architectures", "dtype", "_name_or_path"}
+
+
+def weights(model: Any, deepest: int) -> list[str]:
+    """A digest of all that is computed with up to each depth, from 0."""
+    parts, digest = prefix(model), xxhash.xxh3_128()
+    found = []
+    for group in (parts.stem, *((block,) for block in parts.blocks[:deepest])):
+        for name, tensor in chain.from_iterable(part.state_dict().items() for part in group):
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+        found.append(digest.hexdigest())
+    return found
+
+
+def setting(model: Any, machine: Machine) -> str:
+    """The architecture, the device and the versions, as text."""
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_COMPUTED_WITH}
+    facts = {name: value for name, value in machine.facts().items() if name != "device"}
+    attention = model.config._attn_implementation
+    return json.dumps([machine.device.type, attention, config, facts], sort_keys=True, default=str)
+
+
+def tokens(examples: Sequence[Example]) -> str:
+    """A digest of the rows' tokens, in order."""
+    lengths = numpy.array([len(example.tokens) for example in examples])
+    joined = numpy.fromiter(chain.from_iterable(example.tokens for example in examples), numpy.int64)
+    return hashed([lengths.tobytes(), joined.tobytes()])
+
+
+def hashed(parts: Iterable[str | bytes]) -> str:
+    """A digest of these parts, one after the other."""
+    digest = xxhash.xxh3_128()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()

@@ -1,0 +1,159 @@
+"""Files shared by processes: built once, whole or not at all, the least used removed first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from objectives.cache import Cache
+from support import wait_until
+
+BUILDER = """
+import sys, time
+from pathlib import Path
+from objectives.cache import Cache
+cache = Cache(Path(sys.argv[1]), limit=1000)
+Path(sys.argv[2]).touch()
+with cache.building("group") as alone:
+    if cache.find("states") is None:
+        with cache.write("states", 3) as stream:
+            while not Path(sys.argv[3]).exists():
+                time.sleep(0.01)
+            stream.write(b"abc")
+        print("built", alone)
+"""
+
+
+def put(cache: Cache, name: str, content: bytes = b"abc") -> Path:
+    with cache.write(name, len(content)) as stream:
+        stream.write(content)
+    found = cache.find(name)
+    assert found is not None
+    return found
+
+
+def names(cache: Cache) -> list[str]:
+    return [entry.path.name.partition("-")[0] for entry in cache.entries()]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    cache = Cache(tmp_path / "cache", limit=10)
+    cache.folder.mkdir()
+    return cache
+
+
+def used(path: Path, seconds: float) -> None:
+    os.utime(path, (seconds, path.stat().st_mtime))
+
+
+def test_what_is_written_is_found(cache: Cache) -> None:
+    assert cache.find("states") is None
+    path = put(cache, "states")
+    assert path.read_bytes() == b"abc"
+    assert cache.find("state") is None
+    assert [entry.size for entry in cache.entries()] == [3]
+
+
+@pytest.mark.parametrize("content", [b"ab", b"abd", b"", b"abcd"])
+def test_a_damaged_file_is_removed(cache: Cache, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    path = put(cache, "states")
+    path.write_bytes(content)
+    assert cache.find("states") is None
+    assert not path.exists()
+    assert "damaged" in caplog.text
+    assert put(cache, "states").read_bytes() == b"abc"
+
+
+def test_a_block_that_fails_leaves_nothing(cache: Cache) -> None:
+    with pytest.raises(RuntimeError), cache.write("states", 3) as stream:
+        stream.write(b"ab")
+        raise RuntimeError
+    assert list(cache.folder.iterdir()) == []
+
+
+def test_what_was_not_used_for_longest_makes_room(cache: Cache) -> None:
+    paths = {name: put(cache, name) for name in ("old", "older", "new")}
+    for seconds, name in enumerate(("older", "old", "new")):
+        used(paths[name], seconds)
+    put(cache, "next")
+    assert names(cache) == ["old", "new", "next"]
+    assert cache.find("old")
+    put(cache, "last", b"abcd")
+    assert names(cache) == ["next", "old", "last"]
+
+
+def test_half_a_file_counts_and_stays(cache: Cache) -> None:
+    put(cache, "old")
+    with cache.write("first", 4) as one, cache.write("second", 5) as two:
+        one.write(b"abcd")
+        two.write(b"abcde")
+        assert names(cache) == ["first.part", "second.part"]
+    assert sorted(names(cache)) == ["first", "second"]
+
+
+def test_without_a_limit_it_is_a_share_of_the_free_disk(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path)
+    room = Cache(tmp_path / "not" / "there").room()
+    assert 0.05 * free.f_bavail * free.f_frsize < room < 0.25 * free.f_blocks * free.f_frsize
+
+
+def test_a_full_disk_is_noticed_before_anything_is_computed(cache: Cache) -> None:
+    free = os.statvfs(cache.folder)
+    with (
+        pytest.raises(OSError, match=r"space|large"),
+        cache.write("states", free.f_blocks * free.f_frsize * 2),
+    ):
+        pytest.fail("there is no room")
+    assert list(cache.folder.iterdir()) == []
+
+
+def test_two_processes_build_once(cache: Cache, tmp_path: Path) -> None:
+    go, ready = tmp_path / "go", [tmp_path / "one", tmp_path / "two"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUILDER, str(cache.folder), str(path), str(go)], stdout=subprocess.PIPE, text=True
+        )
+        for path in ready
+    ]
+    wait_until(lambda: all(path.exists() for path in ready) and list(cache.folder.glob("*.part")))
+    go.touch()
+    assert sorted(process.communicate()[0] for process in processes) == ["", "built True\n"]
+    assert names(cache) == ["states"]
+
+
+def test_who_waits_too_long_goes_on_without(cache: Cache) -> None:
+    hasty = Cache(cache.folder, patience=0.05)
+    with cache.building("group") as alone:
+        assert alone
+        with hasty.building("group") as second:
+            assert not second
+    with hasty.building("group") as alone:
+        assert alone
+
+
+def test_a_killed_builder_leaves_the_lock(cache: Cache, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, str(cache.folder), str(tmp_path / "ready"), str(tmp_path / "never")]
+    )
+    wait_until(lambda: list(cache.folder.glob("*.part")))
+    process.kill()
+    process.wait()
+    with cache.building("group") as alone:
+        assert alone
+    assert put(cache, "states").read_bytes() == b"abc"
+
+
+def test_clear_while_in_use(cache: Cache) -> None:
+    path = put(cache, "read")
+    with path.open("rb") as reader:
+        with pytest.raises(FileNotFoundError), cache.write("written", 3) as stream:
+            stream.write(b"abc")
+            assert len(cache.clear()) == 2
+        assert reader.read() == b"abc"
+    assert cache.entries() == []
+    assert put(cache, "written").read_bytes() == b"abc"
