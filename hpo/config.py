@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ VARIABLES = {
     "artifacts": "HPO_ARTIFACTS",
     "checkpoint": "HPO_CHECKPOINT",
     "allow_code": "HPO_ALLOW_CODE",
+    "cache": "HPO_CACHE",
+    "cache_size": "HPO_CACHE_SIZE",
 }
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -49,6 +52,9 @@ class Config:
     a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest, into
     `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code that comes with a model is
     run only with `allow_code`.
+    `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. What trials need not compute again is
+    in `cache`, a folder of `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the
+    free disk.
     """
 
     home: Path
@@ -63,6 +69,8 @@ class Config:
     artifacts: str | None = None
     checkpoint: float = 10.0
     allow_code: bool = False
+    cache: Path | None = None
+    cache_size: int | None = None
 
     @property
     def logs(self) -> Path:
@@ -78,6 +86,11 @@ class Config:
     def models(self) -> Path:
         """The folder of the models that were fetched from URLs."""
         return self.home / "models"
+
+    @property
+    def caches(self) -> Path:
+        """The folder of what trials need not compute again."""
+        return self.cache or self.home / "cache"
 
     def environ(self) -> dict[str, str]:
         """The variables that make a child process see the same places."""
@@ -128,6 +141,8 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         artifacts=value("artifacts"),
         checkpoint=seconds("checkpoint", Config.checkpoint),
         allow_code=_allowed(value("allow_code") or "0"),
+        cache=path("cache"),
+        cache_size=_bytes(value("cache_size")),
     )
 
 
@@ -135,3 +150,13 @@ def _allowed(written: str) -> bool:
     if written.lower() not in _YES_OR_NO:
         raise HpoError(f"{VARIABLES['allow_code']}: {written!r} is neither 1 nor 0")
     return _YES_OR_NO[written.lower()]
+
+
+def _bytes(found: str | None) -> int | None:
+    """`20 GB` as a number of bytes."""
+    if found is None:
+        return None
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?) *([kKMGT]?)B?", found.strip())
+    if parts is None:
+        raise HpoError(f"{VARIABLES['cache_size']}: {found!r} is no size; right is one such as 20GB, or 0 for no cache")
+    return int(float(parts[1]) * 1000 ** " KMGT".index(parts[2].upper() or " "))

@@ -22,6 +22,7 @@ from types import FrameType
 from optuna.storages import BaseStorage
 
 from hpo import config as configuration
+from hpo import space
 from hpo.attempts import Claim, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
@@ -36,6 +37,7 @@ from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, ope
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
+from objectives.cache import Cache
 from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Result
 from objectives.host import Host
@@ -165,7 +167,7 @@ def _prepare(plan: Plan, config: Config, host: str) -> None:
     """See that this machine has what the trials need, the very rows that the study was made with."""
     try:
         wanted = settings_for(plan.spec, {}, config.data_root)
-        fingerprint = objective.prepare(wanted, host_of(config))
+        fingerprint = objective.prepare(wanted, host_for(config, plan.spec))
     except ObjectiveError as error:
         raise HpoError(f"on {host}: {error}") from error
     if fingerprint != plan.fingerprint:
@@ -175,9 +177,12 @@ def _prepare(plan: Plan, config: Config, host: str) -> None:
         )
 
 
-def host_of(config: Config) -> Host:
-    """What the trials of this worker may use."""
-    return Host(models=config.models, allow_code=config.allow_code)
+def host_for(config: Config, spec: StudySpec) -> Host:
+    """What a study's trials may use on this machine; the cache is made for all depths that it may ask for."""
+    searched = spec.search.get("model.frozen_layers")
+    depths = {int(value or 0) for value in space.values(searched)} if searched else set()
+    cache = Cache(config.caches, config.cache_size, tuple(sorted(depths)), spec.trials)
+    return Host(models=config.models, cache=None if config.cache_size == 0 else cache, allow_code=config.allow_code)
 
 
 class Work:
@@ -244,7 +249,7 @@ class Work:
                     heed=self._heed,
                     resume=snapshot,
                     earlier=self.claim.runtime,
-                    host=host_of(config),
+                    host=host_for(config, self.spec),
                 )
             except (Pruned, Superseded, Released, *AWAY):
                 raise

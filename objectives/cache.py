@@ -1,4 +1,4 @@
-"""Files that the processes of a machine share: built by one, whole or not at all, the least used removed first."""
+"""Files that a machine's processes share: built by one, whole or not at all, the least used go first."""
 
 from __future__ import annotations
 

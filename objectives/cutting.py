@@ -1,4 +1,4 @@
-"""A model's states after its first blocks: read on the way through, or given in the place of these blocks."""
+"""A model's states after its first blocks: read on the way, or given in these blocks' place."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from objectives.layers import FAMILIES, Family, at, prefix
 
 def can_be_given(model: Any, depth: int) -> bool:
     """Whether a model can go on from the states after its first `depth` blocks."""
+    blocks = prefix(model).blocks
     conv = at(model.base_model, "encoder.conv")  # of DeBERTa: it follows the first block, which must not be the last
-    return depth > 0 and not (conv is not None and len(prefix(model).blocks) == 1)
+    if not 0 < depth <= len(blocks) or (conv is not None and len(blocks) == 1):
+        return False
+    later = {id(block) for block in blocks[depth:]}
+    return not any(id(block) in later for block in blocks[:depth])
 
 
 def pooled_alike(model: Any, pooling: str, depth: int) -> str | None:

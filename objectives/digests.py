@@ -1,4 +1,4 @@
-"""What tells what was computed from what would be computed: digests of weights, of the architecture, of rows."""
+"""What tells computed things apart: digests of weights, architecture and rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What frozen blocks compute, computed once: kept in the cache, row by row, for all epochs, trials and workers."""
+"""What frozen blocks compute, computed once: kept for all epochs, trials and workers."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ FULL = {
     "HPO_GRACE": "2.5",
     "HPO_PATIENCE": "7",
     "HPO_ALLOW_CODE": "1",
+    "HPO_CACHE": "/fast/cache",
+    "HPO_CACHE_SIZE": "20GB",
 }
 
 
@@ -38,6 +40,8 @@ def test_the_environment_gives_every_setting() -> None:
         grace=2.5,
         patience=7.0,
         allow_code=True,
+        cache=Path("/fast/cache"),
+        cache_size=20_000_000_000,
     )
 
 
@@ -47,6 +51,21 @@ def test_the_defaults() -> None:
     assert found.home.name == "hpo"
     assert (found.beat, found.grace, found.patience) == (10.0, 60.0, 300.0)
     assert found.logs == found.home / "logs"
+    assert found.caches == found.home / "cache"
+
+
+SIZES = [("0", 0), ("1000", 1000), ("1.5 MB", 1_500_000), ("2k", 2000), ("3TB", 3 * 10**12)]
+
+
+@pytest.mark.parametrize(("text", "size"), SIZES)
+def test_a_size_is_a_number_of_bytes(text: str, size: int) -> None:
+    assert load({"HPO_CACHE_SIZE": text}).cache_size == size
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "10 XB", "nan"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(HpoError, match=f"HPO_CACHE_SIZE: '{text}' is no size; right is one such as 20GB"):
+        load({"HPO_CACHE_SIZE": text})
 
 
 @pytest.mark.parametrize(("field", "name"), VARIABLES.items())

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import wait_until
 
 from objectives.cache import Cache
-from support import wait_until
 
 BUILDER = """
 import sys, time
@@ -70,9 +70,13 @@ def test_a_damaged_file_is_removed(cache: Cache, content: bytes, caplog: pytest.
 
 
 def test_a_block_that_fails_leaves_nothing(cache: Cache) -> None:
-    with pytest.raises(RuntimeError), cache.write("states", 3) as stream:
-        stream.write(b"ab")
-        raise RuntimeError
+    def fail() -> None:
+        with cache.write("states", 3) as stream:
+            stream.write(b"ab")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(cache.folder.iterdir()) == []
 
 
@@ -150,10 +154,15 @@ def test_a_killed_builder_leaves_the_lock(cache: Cache, tmp_path: Path) -> None:
 
 def test_clear_while_in_use(cache: Cache) -> None:
     path = put(cache, "read")
-    with path.open("rb") as reader:
-        with pytest.raises(FileNotFoundError), cache.write("written", 3) as stream:
+
+    def write() -> None:
+        with cache.write("written", 3) as stream:
             stream.write(b"abc")
             assert len(cache.clear()) == 2
+
+    with path.open("rb") as reader:
+        with pytest.raises(FileNotFoundError):
+            write()
         assert reader.read() == b"abc"
     assert cache.entries() == []
     assert put(cache, "written").read_bytes() == b"abc"

@@ -156,6 +156,15 @@ def test_one_pass_serves_all_depths(chosen: Callable[..., settings.Transfer], ca
     assert {entry.path: entry.path.stat().st_mtime_ns for entry in cache.entries()} == kept
 
 
+@pytest.mark.parametrize(("family", "kept"), [("bert", 4), ("albert", 2)])
+def test_depths_that_a_model_has_not_are_left_out(
+    chosen: Callable[..., settings.Transfer], cache: Cache, family: str, kept: int
+) -> None:
+    wide = Cache(cache.folder, depths=(0, 2, 7), trials=4)
+    assert run(chosen(family, **{"model.frozen_layers": 3}), wide)[1].facts["cached"]
+    assert len(cache.entries()) == kept
+
+
 OTHERS: list[tuple[str, Any, int]] = [
     ("training.learning_rate", 1e-3, 0),
     ("training.batch_size", 4, 0),
@@ -219,9 +228,7 @@ def test_a_cache_that_is_too_small_is_passed_over(
     assert sum(entry.size for entry in bit.entries()) < 50_000
 
 
-def test_a_folder_that_cannot_be_used_is_passed_over(
-    chosen: Callable[..., settings.Transfer], tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_used_is_passed_over(chosen: Callable[..., settings.Transfer], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert not run(chosen(), Cache(tmp_path / "file" / "cache"))[1].facts["cached"]
 
