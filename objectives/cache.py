@@ -1,4 +1,4 @@
-"""Files that a machine's processes share: built by one, whole or not at all, the least used go first."""
+"""Files that a machine's processes share: built by one, whole or not at all, oldest first out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,135 @@
+"""Pieces of work that are left out: each leaves losses, metrics and what learns as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import CONFIGS
+
+from objectives import lean, settings, trial
+from objectives.evaluation import Evaluation, Result, Snapshot
+
+Checkpoint = Callable[[str], Path]
+BOTH = ["without_padding", "first_token"]
+APPLY = dict.fromkeys(("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"), BOTH)
+PIECES = dict(lean._PIECES)
+
+
+@pytest.fixture
+def only() -> Iterator[Callable[..., None]]:
+    """Leave these pieces on."""
+
+    def only(*names: str) -> None:
+        lean._PIECES.clear()
+        lean._PIECES.update({name: PIECES[name] for name in names})
+
+    yield only
+    only(*PIECES)
+
+
+@pytest.fixture
+def chosen(checkpoint: Checkpoint, rows: Path) -> Callable[..., settings.Settings]:
+    def choose(family: str = "bert", **values: Any) -> settings.Settings:
+        tree = {
+            "task": "text-classification",
+            "model": {"name": str(checkpoint(family)), "dropout": 0.0},
+            "data": {"path": str(rows), "split": {"valid": 12, "test": 12}, "max_length": 32},
+            "training": {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1},
+        }
+        return settings.replace(settings.parse(tree), values)
+
+    return choose
+
+
+def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], list[Snapshot], Result]:
+    """The metrics and states after each evaluation."""
+    numbers, states = [], []
+    clocks = {"seconds", "examples_per_second", "peak_memory_bytes"}
+
+    def report(evaluation: Evaluation) -> None:
+        numbers.append({name: value for name, value in evaluation.metrics.items() if name not in clocks})
+        assert evaluation.snapshot
+        states.append(evaluation.snapshot())
+
+    result = trial.run(chosen, report, device="cpu", threads=1, **how)
+    return numbers, states, result
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("family", APPLY)
+def test_a_piece_changes_nothing(
+    chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str, piece: str, frozen: int
+) -> None:
+    mine = chosen(family, **{"model.frozen_layers": frozen, "training.optimizer": "sgd"})
+    only()
+    plain, states, _ = run(mine)
+    only(piece)
+    numbers, others, result = run(mine)
+    assert result.facts["lean"] == [piece]
+    for one, other in zip(numbers, plain, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    for one_state, other_state in zip(others, states, strict=True):
+        assert one_state.tensors.keys() == other_state.tensors.keys()
+        for name, tensor in one_state.tensors.items():
+            torch.testing.assert_close(tensor, other_state.tensors[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_which_pieces_apply(chosen: Callable[..., settings.Settings], family: str) -> None:
+    assert run(chosen(family))[2].facts["lean"] == APPLY.get(family, [])
+
+
+OTHERS = [
+    ({"model.pooling": "mean"}, ["without_padding"]),
+    ({"model.pooling": "cls"}, BOTH),
+    ({"model.frozen_layers": 3}, BOTH),
+]
+
+
+@pytest.mark.parametrize(("values", "pieces"), OTHERS, ids=str)
+def test_a_head_that_reads_all_tokens_gets_them(
+    chosen: Callable[..., settings.Settings], only: Callable[..., None], values: dict[str, Any], pieces: list[str]
+) -> None:
+    numbers, _, result = run(chosen(**values))
+    assert result.facts["lean"] == pieces
+    only()
+    for one, other in zip(numbers, run(chosen(**values))[0], strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_padding_is_not_computed(chosen: Callable[..., settings.Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    forward = torch.nn.Linear.forward
+
+    def noted(self: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
+        if self.out_features == 64:  # of each block's widest layer
+            seen.append((states.shape[0], states.shape[1]))
+        return forward(self, states)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", noted)
+    run(chosen(**{"training.epochs": 1}))
+    first, second, last = seen[:3]
+    assert first == second
+    assert first[0] == 1
+    assert 8 < first[1] < 8 * 9, "8 rows of 9 tokens at the most"
+    assert last == (8, 1), "the first token of each row"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_it_continues_to_the_same_bits(chosen: Callable[..., settings.Settings], precision: str) -> None:
+    mine = chosen(**{"model.dropout": 0.3, "training.precision": precision})
+    whole, states, _ = run(mine)
+    assert run(mine, resume=states[0])[0] == whole[1:]
+
+
+def test_a_checkpoint_of_other_pieces_is_passed_over(
+    chosen: Callable[..., settings.Settings], only: Callable[..., None]
+) -> None:
+    whole, states, _ = run(chosen())
+    only()
+    assert len(run(chosen(), resume=states[0])[0]) == len(whole)
