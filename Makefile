@@ -30,7 +30,7 @@ help:
 	@echo 'make acceptance  the tests with real processes and training'
 	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
-	@echo 'make bench       start-up, orchestration and memory, measured; the first two beside plain Optuna'
+	@echo 'make bench       start-up, orchestration, memory and training, measured beside plain Optuna and transformers'
 	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
@@ -57,6 +57,7 @@ bench: $(DEV)
 	$(RUN) bench.startup
 	$(RUN) bench.orchestration
 	$(RUN) bench.memory
+	$(RUN) bench.training --rows 100 --epochs 2 --times 1
 
 pictures: $(DEV)
 	$(VENV)/bin/python docs/pictures.py

@@ -10,7 +10,7 @@ from time import perf_counter, process_time
 
 import torch
 
-from objectives import devices, parts, trainer, transfer
+from objectives import devices, lean, parts, trainer, transfer
 from objectives.batches import Example, by_length, chunks
 from objectives.checkpoint import Checkpoints
 from objectives.devices import Machine
@@ -51,7 +51,9 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         schedule = plan(training, len(rows.train))
     began = perf_counter()
     with watch("load"):
-        state = trainer.start(transfer.load(settings, source, rows), training, schedule, machine)
+        model = transfer.load(settings, source, rows)
+        lean.lighten(model, settings.model.pooling, machine.device)
+        state = trainer.start(model, training, schedule, machine)
         machine.finish()
     lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
     school, clock = trainer.School(state, lesson, training, schedule, machine), _Clock(machine)
@@ -105,7 +107,7 @@ def _epoch_seconds(school: trainer.School, rows: Sequence[Example], schedule: Pl
     tokens = [sum(_padded(rows, batch) for batch in batches) for batches in steps]
     dearest = sorted(range(len(steps)), key=lambda step: -tokens[step])
     chosen = [dearest[(2 * place + 1) * len(steps) // (2 * TIMED)] for place in range(TIMED)]
-    train_mode(school.state.model)
+    train_mode(school.state.model, school.lesson.frozen_dropout)
     clock(partial(school.step, steps[dearest[0]]))
     seconds, seen = 0.0, 0
     for step in dict.fromkeys(chosen):
