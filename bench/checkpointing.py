@@ -19,6 +19,7 @@ from hpo.keeping import SHARE, Keeper
 from hpo.spec import load, settings_for
 from objectives import trial
 from objectives.evaluation import Evaluation
+from objectives.host import Host
 
 STUDY = Path(__file__).parents[1] / "studies" / "bert-news.yaml"
 FROZEN = (0, 4)
@@ -55,7 +56,7 @@ def measure(frozen: int, epochs: int, keepers: Sequence[Measured]) -> tuple[int,
         for keeper in keepers:
             keeper.offer(evaluation)
 
-    result = trial.run(settings, report, device="cpu")
+    result = trial.run(settings, report, host=Host("cpu"))
     return result.steps, time.perf_counter() - began - sum(keeper.seconds for keeper in keepers)
 
 

@@ -33,6 +33,7 @@ from transformers import (
 
 from objectives import data, lean, settings, sources, trial
 from objectives.cache import Cache
+from objectives.host import Host
 
 HEADLINES = Path(__file__).parents[1] / "studies" / "data" / "news.csv"
 PIECES = dict(lean._PIECES)
@@ -64,7 +65,7 @@ class Work:
         """The objective with these pieces, and the cache if any."""
         lean._PIECES.clear()
         lean._PIECES.update({name: PIECES[name] for name in pieces})
-        trial.run(self.settings(frozen), lambda _: None, device="cpu", threads=1, cache=cache)
+        trial.run(self.settings(frozen), lambda _: None, host=Host("cpu", 1, cache=cache))
 
     def first(self, frozen: int, *pieces: str) -> None:
         """The objective with a cache that is empty: a study's first trial."""

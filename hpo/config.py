@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -107,8 +107,8 @@ class _Work:
         with watch("cache"):
             lesson = self._recalled(model, schedule)
         with watch("load"):
-            how = {"cached": lesson is not None}
-            how["lean"] = lean.lighten(model, self.settings.model.pooling, self.machine.device)
+            pieces = lean.lighten(model, self.settings.model.pooling, self.machine.device)
+            how = {"cached": lesson is not None, "lean": pieces}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
                 state.load(self.resume)
@@ -122,9 +122,7 @@ class _Work:
             made = state.save()
             return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=self._runtime(how))
 
-        for evaluation in trainer.fit(
-            state, lesson or self.lesson, training, schedule, self.machine, watch, self.heed
-        ):
+        for evaluation in trainer.fit(state, lesson or self.lesson, training, schedule, self.machine, watch, self.heed):
             if self.room != self.begun:
                 parts.remember(self.settings, self.machine.device.type, self.room)
             with watch("report"):

@@ -12,6 +12,7 @@ from conftest import CONFIGS
 
 from objectives import lean, settings, trial
 from objectives.evaluation import Evaluation, Result, Snapshot
+from objectives.host import Host
 
 Checkpoint = Callable[[str], Path]
 BOTH = ["without_padding", "first_token"]
@@ -55,7 +56,7 @@ def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], 
         assert evaluation.snapshot
         states.append(evaluation.snapshot())
 
-    result = trial.run(chosen, report, device="cpu", threads=1, **how)
+    result = trial.run(chosen, report, host=Host("cpu", 1), **how)
     return numbers, states, result
 
 

@@ -20,6 +20,7 @@ from objectives import data, layers, models, settings, sources, trial
 from objectives.cache import Cache
 from objectives.errors import ModelError
 from objectives.evaluation import Evaluation, Result, Snapshot
+from objectives.host import Host
 from objectives.plan import plan
 
 Checkpoint = Callable[[str], Path]
@@ -51,7 +52,7 @@ def chosen(checkpoint: Checkpoint, rows: Path) -> Callable[..., settings.Transfe
 
 def run(chosen: settings.Transfer, cache: Cache | None = None, **how: Any) -> tuple[list[Evaluation], Result]:
     evaluations: list[Evaluation] = []
-    result = trial.run(chosen, evaluations.append, device="cpu", threads=1, cache=cache, **how)
+    result = trial.run(chosen, evaluations.append, host=Host("cpu", 1, cache=cache), **how)
     return evaluations, result
 
 
@@ -262,7 +263,7 @@ def snapshot(chosen: settings.Transfer, cache: Cache | None) -> Snapshot:
         if not kept and evaluation.snapshot:
             kept.append(evaluation.snapshot())
 
-    trial.run(chosen, report, device="cpu", threads=1, cache=cache)
+    trial.run(chosen, report, host=Host("cpu", 1, cache=cache))
     return kept[0]
 
 
