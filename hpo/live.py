@@ -37,6 +37,7 @@ class View:
         self._began = clock()
         self._asked = self._printed = float("-inf")
         self._first_finished: int | None = None
+        self._first_running: float | None = None
         self._noted: str | None = None
 
     def __enter__(self) -> Self:
@@ -93,10 +94,13 @@ class View:
     def _clock(self, state: Row) -> str:
         elapsed = self.clock() - self._began
         done = finished(state)
+        if self._first_running is None and _running(state):
+            self._first_running = self.clock()
+        worked = self.clock() - (self._first_running or self._began)  # starting up tells nothing of what is to come
         self._first_finished = done if self._first_finished is None else self._first_finished
         here = done - self._first_finished
         left = state["running"] + state["waiting"] + state["remaining"]
-        remaining = f", about {tables.duration(elapsed / here * left)} to go" if here and left else ""
+        remaining = f", about {tables.duration(worked / here * left)} to go" if here and left else ""
         return f"{tables.duration(elapsed)} elapsed{remaining}"
 
 
@@ -108,12 +112,15 @@ def finished(state: Row) -> int:
 def counts(state: Row) -> str:
     """The counts of a study in words."""
     queued = state["waiting"] + state["remaining"]
-    running = sum(1 for trial in state["trials_running"] if trial["activity"] == "running")
     held = f"{state['state']}: " if state.get("state") in ("paused", "stopped") else ""
     return (
-        f"{held}{state['complete']} done, {state['pruned']} pruned, {running} running, "
+        f"{held}{state['complete']} done, {state['pruned']} pruned, {_running(state)} running, "
         f"{state['failed']} failed, {queued} queued"
     )
+
+
+def _running(state: Row) -> int:
+    return sum(1 for trial in state["trials_running"] if trial["activity"] == "running")
 
 
 _COLUMNS = ("trial", "worker", "epoch", "value", "seconds", "parameters")

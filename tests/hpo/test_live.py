@@ -188,6 +188,21 @@ def test_the_time_to_go_follows_from_what_was_done_here(progress: Progress) -> N
     ]
 
 
+def test_the_time_to_go_does_not_count_starting_up(progress: Progress) -> None:
+    """Workers took 20 s to start; then four trials in 10 s leave four for 10 s more."""
+    idle = {"complete": 0, "pruned": 0, "failed": 0, "waiting": 0, "trials_running": [], "best": None}
+    progress.state = STATE | idle | {"running": 0, "remaining": 8}
+    with shown(progress) as (view, output):
+        view()
+        progress.now += 20
+        progress.state = progress.state | {"running": 1, "remaining": 7, "trials_running": STATE["trials_running"][:1]}
+        view()
+        progress.now += 10
+        progress.state = progress.state | {"complete": 4, "remaining": 3}
+        view()
+    assert lines(output)[-1].startswith("00:30 elapsed, about 00:10 to go  ")
+
+
 @pytest.mark.parametrize("width", [None, 100])
 def test_what_is_said_stays(progress: Progress, width: int | None) -> None:
     with shown(progress, width) as (view, output):
