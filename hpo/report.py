@@ -13,13 +13,13 @@ from sqlalchemy.exc import ProgrammingError
 
 from hpo.config import Config
 from hpo.database import Database, connect
-from hpo.errors import DatabaseError, StudyError
+from hpo.errors import DatabaseError, StudyError, no_study
 
 Row = dict[str, Any]
 """One row of a view, by column."""
 
 _TRIAL = (
-    "number, state, activity, value, best_value, best_step, last_step, params, metrics, attempts, worker, error, "
+    "number, state, activity, value, best_value, best_step, last_step, params, metrics, attempts, worker, host, error, "
     "trainable_parameters, seconds, facts, started, finished, asked, asked_by, asked_at, requeued_from"
 )
 
@@ -69,7 +69,7 @@ class Report:
             self._rows(f"SELECT {_STUDY} FROM hpo.studies WHERE study = :study", study=study) if self._ready() else []
         )
         if not found:
-            raise StudyError(f"{study}: no such study in the database; hpo studies lists them")
+            raise no_study(study, (row["study"] for row in self.studies()))
         return found[0]
 
     def trials(self, study: str) -> list[Row]:

@@ -16,7 +16,7 @@ from hpo.attempts import Claim, Ending, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import DRIVER, Database, connect
-from hpo.errors import StudyError
+from hpo.errors import StudyError, no_study
 from hpo.spec import StudySpec, changed, differences
 
 CREATE_LOCK = 0x68706F03
@@ -139,10 +139,10 @@ class Store:
         """The study of this name or study_id; raises StudyError where there is none."""
         with self.engine.begin() as connection:
             plan = _plan(connection, study)
-        if plan is None and isinstance(study, int):
-            raise StudyError(_DELETED)
+            if plan is None and isinstance(study, str):
+                raise no_study(study, connection.scalars(text("SELECT study_name FROM studies")))
         if plan is None:
-            raise StudyError(f"{study}: no such study in the database; hpo studies lists them, hpo launch makes one")
+            raise StudyError(_DELETED)
         return plan
 
     def enqueue(self, study: str, points: Sequence[Mapping[str, Any]]) -> None:

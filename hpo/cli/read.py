@@ -21,6 +21,7 @@ Row = dict[str, Any]
 _CURVE = ("val_loss", "train_loss", "accuracy", "f1_macro", "learning_rate", "seconds", "examples_per_second")
 _ENTRY = re.compile(r"\d{4}-\d\d-\d\dT\S+ trial=(?P<trial>\S+) ")  # how a worker begins a line of its log
 _ASKED = ("asked", "asked_by", "asked_at")  # what people last wanted of a study, or of a trial
+_FACTS = ("number", "state", "activity", "value", "best_step", "error", "trainable_parameters", "seconds")
 _COUNTS = ("state", "trials", "complete", "pruned", "failed", "running", "waiting", "remaining")
 
 
@@ -46,9 +47,12 @@ def studies(config: Config, as_json: bool) -> None:
 @click.command()
 @options.study
 @options.as_json
+@options.as_csv
 @click.pass_obj
-def status(config: Config, study: str, as_json: bool) -> None:
+def status(config: Config, study: str, as_json: bool, as_csv: bool) -> None:
     """How a study stands: its counts, what runs where, the best so far.
+
+    --csv is one line: the counts, and the best as `best.value` and its like.
 
     Example: hpo status -s bert-news
     """
@@ -56,6 +60,9 @@ def status(config: Config, study: str, as_json: bool) -> None:
         found = rows.progress(options.name_of(study))
     if as_json:
         tables.print_json(_without(found, "spec"))
+        return
+    if as_csv:
+        click.echo(tables.as_csv([_without(found, "spec", "trials_running")]), nl=False)
         return
     facts = ("study", *_COUNTS, "error", *_ASKED)
     tables.show(((name, found[name]) for name in facts if found[name] is not None), ("", ""))
@@ -114,9 +121,12 @@ def trials(config: Config, study: str, as_json: bool, as_csv: bool) -> None:
 @options.study
 @click.argument("number", type=int)
 @options.as_json
+@options.as_csv
 @click.pass_obj
-def show(config: Config, study: str, number: int, as_json: bool) -> None:
+def show(config: Config, study: str, number: int, as_json: bool, as_csv: bool) -> None:
     """One trial: parameters, settings, attempts and learning curve.
+
+    --csv is the learning curve, a line for each evaluation.
 
     Example: hpo show -s bert-news 3
     """
@@ -125,10 +135,13 @@ def show(config: Config, study: str, number: int, as_json: bool) -> None:
     if as_json:
         tables.print_json(found)
         return
-    facts = ("number", "state", "activity", "value", "best_step", "error", "trainable_parameters", "seconds")
-    shown = (*facts, "requeued_from", *_ASKED)
-    tables.show(((name, found[name]) for name in shown if found[name] not in (None, {})), ("trial", ""))
+    if as_csv:
+        click.echo(tables.as_csv(found["curve"]), nl=False)
+        return
+    facts = {name: found[name] for name in (*_FACTS, "requeued_from", *_ASKED)} | _machine(found)
+    tables.show(((name, value) for name, value in facts.items() if value not in (None, {})), ("trial", ""))
     tables.show(found["params"].items(), ("\nparameter", "value"))
+    tables.show(_settings(found), ("\nsettings", ""))
     curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in _CURVE)] for row in found["curve"])
     tables.show(curve, ("step", "epoch", *_CURVE), "\ncurve")
     attempts = ("attempt", "worker", "started", "ended", "outcome", "error")
@@ -210,6 +223,26 @@ def print_best(found: Row) -> None:
     metrics = {name: value for name, value in found["metrics"].items() if "[" not in name}
     click.echo()
     tables.show(metrics.items(), ("metric", "value"))
+
+
+def _machine(trial: Row) -> Row:
+    """Which model ran where, as far as it is known."""
+    facts = trial["facts"]
+    on = {name: facts[name] for name in ("device", "device_name", "threads", "precision") if name in facts}
+    return {"model": facts.get("model"), "host": trial["host"], "ran on": on}
+
+
+def _settings(trial: Row) -> Iterator[tuple[str, Row]]:
+    """The trial's settings, a line a group, without what is left open and without its parameters."""
+    for group, values in (trial["settings"] or {}).items():
+        yield (
+            group,
+            {
+                name: value
+                for name, value in values.items()
+                if value is not None and f"{group}.{name}" not in trial["params"]
+            },
+        )
 
 
 def _trial_table(found: list[Row]) -> tuple[list[list[Any]], list[str]]:

@@ -40,7 +40,7 @@ SELECT s.study_name AS study, t.number, t.state::text AS state,
             WHEN w.stands OR a.outcome = 'released' THEN 'paused'
             ELSE 'waiting for a worker' END AS activity,
        v.value AS value, b.value AS best_value, b.step AS best_step, b.epoch AS best_epoch, l.step AS last_step,
-       coalesce(q.params, '{{}}') AS params, coalesce(b.metrics, '{{}}') AS metrics,
+       coalesce(q.params, f.value_json::json, '{{}}') AS params, coalesce(b.metrics, '{{}}') AS metrics,
        coalesce(a.attempt, 0) AS attempts, a.worker, a.host, a.outcome,
        CASE WHEN w.verb = 'cancel' THEN 'cancelled by ' || w.who ELSE a.error END AS error,
        r.trainable_parameters, coalesce(r.seconds, '{{}}') AS seconds, coalesce(r.facts, '{{}}') AS facts, r.settings,
@@ -55,6 +55,7 @@ LEFT JOIN trial_values v ON v.trial_id = t.trial_id AND v.objective = 0
 LEFT JOIN hpo.results r ON r.trial_id = t.trial_id
 LEFT JOIN trial_user_attributes u ON u.trial_id = t.trial_id AND u.key = 'requeued_from'
 LEFT JOIN LATERAL (SELECT * FROM hpo.wishes WHERE trial_id = t.trial_id ORDER BY wish DESC LIMIT 1) w ON true
+LEFT JOIN trial_system_attributes f ON f.trial_id = t.trial_id AND f.key = 'fixed_params' AND t.state = 'WAITING'
 LEFT JOIN LATERAL (
     SELECT * FROM hpo.attempts WHERE trial_id = t.trial_id ORDER BY attempt DESC LIMIT 1
 ) a ON true

@@ -30,7 +30,7 @@ from hpo.store import open_store
 
 Run = Callable[..., Any]
 PARAMS = ["simulated.learning_rate", "simulated.batch_size", "simulated.optimizer"]
-UNKNOWN = "Error: nowhere: no such study in the database; hpo studies lists them"
+UNKNOWN = "Error: nowhere: no such study in the database; hpo studies lists them, hpo launch makes one"
 
 
 def every_command(inside: click.Group = group, *names: str) -> Iterator[tuple[str, ...]]:
@@ -96,6 +96,28 @@ def test_show_as_tables_and_as_json(read: Run) -> None:
     found = json.loads(read("show", "-s", "toy", "1", "--json").out)
     assert (found["number"], len(found["curve"]), len(found["history"])) == (1, 2, 1)
     assert found["settings"]["simulated"]["evaluations"] == 2
+
+
+def test_show_says_settings_host_and_what_it_ran_on(read: Run) -> None:
+    said = read("show", "-s", "toy", "1").out
+    assert re.search(r"^host +here *$", said, re.MULTILINE)
+    assert re.search(r"^ran on +device=\S+", said, re.MULTILINE)
+    (settings,) = re.findall(r"^simulated  .*$", said, re.MULTILINE)
+    assert "evaluations=2" in settings
+    assert "fail_at" not in settings  # null
+    assert "optimizer=" not in settings  # a parameter, and shown as such
+
+
+def test_status_and_show_as_csv(read: Run) -> None:
+    (line,) = csv.DictReader(io.StringIO(read("status", "-s", "toy", "--csv").out))
+    best = json.loads(read("best", "-s", "toy", "--json").out)
+    assert (line["study"], line["complete"], float(line["best.value"])) == ("toy", "3", best["value"])
+    assert not {"spec", "trials_running"} & set(line)
+    lines = list(csv.DictReader(io.StringIO(read("show", "-s", "toy", "1", "--csv").out)))
+    curve = json.loads(read("show", "-s", "toy", "1", "--json").out)["curve"]
+    assert [(line["step"], float(line["metrics.val_loss"])) for line in lines] == [
+        (str(row["step"]), row["metrics"]["val_loss"]) for row in curve
+    ]
 
 
 def test_best_as_tables_and_as_json(read: Run) -> None:
@@ -183,6 +205,7 @@ def test_enqueue_and_delete(run: Run, config: Config, toy_file: Path) -> None:
     found = run("enqueue", "-s", "toy", "--set", "simulated.batch_size=8", "--set", "objective.simulated.optimizer=sgd")
     assert (found.code, found.out, found.err) == (0, "", "queued; run it with: hpo launch -s toy\n")
     assert json.loads(run("status", "-s", "toy", "--json").out)["waiting"] == 1
+    assert run("trials", "-s", "toy").out.splitlines()[-1].split() == ["0", "WAITING", "0", "8", "sgd"]
     refused = run("enqueue", "-s", "toy", "--set", "simulated.batch_size=9")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "simulated.batch_size" in refused.err

@@ -160,7 +160,7 @@ def test_an_open_study_follows_what_happens(begin: Begin, url: str) -> None:
     study.close()
 
 
-UNKNOWN = "nowhere: no such study in the database; hpo studies lists them"
+UNKNOWN = "nowhere: no such study in the database; hpo studies lists them, hpo launch makes one"
 
 
 def test_an_unknown_study(toy: Config) -> None:
