@@ -112,6 +112,12 @@ def profile(table: Table) -> dict[str, Column]:
     return {name: Column(name, values) for name, values in table.columns.items()}
 
 
+def headless(columns: dict[str, Column]) -> str | None:
+    """The name of a column that is one of its own classes, where another name is a text: there is no header."""
+    own = [name for name, column in columns.items() if column.counts[name] > 1 and not column.refused]
+    return own[0] if own and any(words(name) > 1 for name in columns if name not in own) else None
+
+
 def text_of(columns: dict[str, Column], wanted: str | None, label: str | None) -> Column:
     """The column to read: the longest, by name among those nearly as long; raises HpoError."""
     if wanted is not None:
@@ -122,6 +128,12 @@ def text_of(columns: dict[str, Column], wanted: str | None, label: str | None) -
     most = max(column.words for column in found)
     near = [column for column in found if column.words * 1.5 >= most]
     return min(near, key=lambda column: _rank(column.name, TEXTS))
+
+
+def texts_like(chosen: Column, columns: dict[str, Column], label: str) -> list[Column]:
+    """Columns that might have been read instead: texts nearly as long as the chosen one, or longer."""
+    others = [column for column in columns.values() if column.name not in (chosen.name, label) and _is_text(column)]
+    return [column for column in others if column.words * 1.5 >= chosen.words]
 
 
 def label_of(columns: dict[str, Column], wanted: str | None, text: str) -> Column:
@@ -135,7 +147,7 @@ def label_of(columns: dict[str, Column], wanted: str | None, text: str) -> Colum
     if found := [column for column in others if not column.doubted]:
         return min(found, key=lambda column: _rank(column.name, LABELS))
     for column in others:
-        if _rank(column.name, LABELS) < _UNNAMED:
+        if len(others) == 1 or _rank(column.name, LABELS) < _UNNAMED:
             _refuse(column, column.doubted)
     raise HpoError(f"no column looks like classes to predict ({_described(columns)}); name it with --label")
 

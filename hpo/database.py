@@ -21,6 +21,13 @@ DRIVER = "postgresql+psycopg2"
 LOST = (OperationalError, InterfaceError, DatabaseError)  # what a server that went away raises
 _ACCEPTED = {"postgres", "postgresql", DRIVER}
 _VARIABLE = VARIABLES["database_url"]
+_ADVICE = {
+    "refused": "; is the server running there, under this port?",
+    "could not translate": "; is the host's name right?",
+    "password": "; keep the right one in a passfile, in PGPASSWORD or in the variable's URL",
+    "does not exist": "; an administrator makes it: CREATE ROLE ... LOGIN, CREATE DATABASE ... OWNER ...",
+}
+"""What to do about a server's refusal, by a part of it; a server that speaks another language gets none."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,9 @@ def _reached(database: Database) -> Database:
         database._connect().close()
     except psycopg2.OperationalError as error:
         where = database.locate().render_as_string(hide_password=True)
-        raise DatabaseError(f"{_VARIABLE}: cannot reach {where}: {explain(error)}") from None
+        said = explain(error)
+        advice = next((advice for mark, advice in _ADVICE.items() if mark in said), "")
+        raise DatabaseError(f"{_VARIABLE}: cannot reach {where}: {said}{advice}") from None
     return database
 
 

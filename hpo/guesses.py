@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -54,6 +55,7 @@ class Rows:
     groups: tuple[Column, ...]
     splits: frozenset[str] = frozenset()
     """The roles, of train, valid and test, that have rows of their own; none where one table is divided."""
+    others: tuple[Column, ...] = ()
 
     @cached_property
     def empty(self) -> int:
@@ -127,7 +129,7 @@ def guess(rows: Rows, place: Iterable[Guess]) -> Iterator[Guess]:
 
 
 def _data(rows: Rows) -> Iterator[Guess]:
-    yield Guess(("text",), rows.text.name, f"the column to read: {rows.text.described}")
+    yield Guess(("text",), rows.text.name, f"the column to read: {rows.text.described}{_or(rows.others)}")
     classes = f"{len(rows.label.counts)} classes: {_shares(rows.label)}"
     yield Guess(("label",), rows.label.name, f"the column to predict: {classes}")
     for column in rows.groups:
@@ -140,6 +142,10 @@ def _data(rows: Rows) -> Iterator[Guess]:
         kept = {"valid": split["valid"]} if "test" in rows.splits else split
         yield Guess(("split",), kept, "shares of train: there are no validation rows; the rest trains")
     yield _max_length(rows)
+
+
+def _or(others: tuple[Column, ...]) -> str:
+    return f"; or {' or '.join(column.name for column in others)}, as long" if others else ""
 
 
 def _max_length(rows: Rows) -> Guess:
@@ -220,7 +226,9 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, str) and not _plain(value):
         return json.dumps(value, ensure_ascii=False)
-    return value if isinstance(value, str) else json.dumps(value).replace("e-0", "e-")
+    if isinstance(value, float) and 0 < value < 0.01:
+        return f"{Decimal(str(value)).normalize():e}"  # 1e-3, as learning rates are written
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _plain(text: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from rich.cells import cell_len
 
 from hpo import columns, spec
 from hpo.columns import Column
@@ -69,6 +71,8 @@ def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
 
     The options are those of `Wanted`. Raises HpoError where the rows cannot be read or hold nothing to classify.
     """
+    if Path(file).suffix in (".yaml", ".yml"):
+        raise HpoError(f"{file} is a study file; check it with: hpo check {shlex.quote(file)}")
     wanted = Wanted(**options)
     source = _on_hub(file.removeprefix("hub:"), wanted) if is_hub(file) else _in_file(file, wanted)
     found = columns.profile(source.table)
@@ -82,7 +86,8 @@ def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
     name = wanted.study or _name(file)
     path = out or Path(f"{name}.yaml")
     groups = tuple(columns.groups_of(found, read.name, predicted.name))
-    rows = Rows(source.table, read, predicted, groups, source.splits)
+    others = () if wanted.text else tuple(columns.texts_like(read, found, predicted.name))
+    rows = Rows(source.table, read, predicted, groups, source.splits, others)
     guesses = (Guess(("study",), name, "its name in the database"), *guess(rows, source.place(path)))
     return Draft(path, file, source.table, read, predicted, guesses)
 
@@ -105,7 +110,7 @@ def write(made: Draft, force: bool = False) -> None:
     except SpecError as error:
         raise HpoError(str(error).replace(str(part), str(path))) from error
     except OSError as error:
-        raise HpoError(f"{path}: cannot be written: {error.strerror}") from error
+        raise HpoError(f"{path}: cannot be written: {error.strerror}; give another place with -o") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -166,6 +171,9 @@ def _of_file(error: DataError) -> str:
 def _check(table: tables.Table) -> None:
     if long := next((name for name in table.columns if len(name) > 60 or columns.words(name) > 8), None):
         raise HpoError(f"the first row reads like data ({long[:40]!r}...); add a header such as text,label")
+    if value := columns.headless(columns.profile(table)):
+        seen = f"the first row reads like data: {value!r} stands in its column again"
+        raise HpoError(f"{seen}; add a header such as text,label")
     if len(table) < columns.LEAST_ROWS:
         seen = f"{len(table)} row{'s' * (len(table) != 1)}"
         raise HpoError(f"has {seen}; right are {columns.LEAST_ROWS} at the very least, and some hundred to learn from")
@@ -194,4 +202,5 @@ def _lines(guesses: Sequence[Guess]) -> Iterator[str]:
                 yield f"{'  ' * depth}{group}:"
         at = tuple(groups)
         said = f"{'  ' * len(groups)}{'# ' * one.off}{name}: {one.written}"
-        yield f"{said:<42}  # {' '.join(one.why.split())}" if one.why else said
+        room = " " * max(2, 44 - cell_len(said))  # an ideograph is two cells wide
+        yield f"{said}{room}# {' '.join(one.why.split())}" if one.why else said

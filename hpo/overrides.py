@@ -27,6 +27,21 @@ def override(tree: dict[str, Any], texts: Sequence[str], known: Sequence[str]) -
     return tree
 
 
+def place(key: str, source: str, texts: Sequence[str]) -> str:
+    """Where a person finds what stands at a key path: in the file `source`, or in one of these `--set` texts."""
+    for address in (text.partition("=")[0].strip() for text in texts):
+        full = f"objective.{address}" if address.split(".")[0] in GROUPS else address
+        if key == full or key.startswith(f"{full}."):
+            return f"{_SHORT.get(key, '')}--set {key[len(full) - len(address) :]}"
+        if full.startswith(f"{key}.") and key != "objective":
+            return f"--set {address}"
+    return f"{source}: {key}" if key else source
+
+
+_SHORT = {"study": "--as or ", "trials": "--trials or "}
+"""Options of `hpo launch` that say the same as a `--set`."""
+
+
 def _path(address: str, known: Sequence[str]) -> list[str]:
     """The keys that lead to an address; those of settings may leave `objective` out."""
     first, *rest = address.split(".")

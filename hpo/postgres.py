@@ -226,7 +226,8 @@ def _explained(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DatabaseError(f"{root}: {error}") from error
+        where = error.filename if isinstance(error.filename, str) else root
+        raise DatabaseError(f"{where}: {error.strerror}; mend that, or name another folder in HPO_HOME") from error
 
 
 def _root(home: Path) -> Path:

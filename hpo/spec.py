@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +13,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from hpo import checks, methods, ranges, space, strictyaml
-from hpo.complaints import ComplaintError, explain, nearest, shown
+from hpo.complaints import Complaint, ComplaintError, explain, nearest, shown
 from hpo.errors import SpecError
-from hpo.overrides import override
+from hpo.overrides import override, place
 from hpo.space import Params, Space, Value
 from objectives import settings as objectives
 from objectives.evaluation import Direction, class_of, direction
-from objectives.settings import Settings, Transfer
+from objectives.settings import Model, Settings, Transfer
 
 _COMPARED = ("objective", "search", "sampler", "metric", "seed")
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _FILES = ("path", "train", "valid", "test")
 
 
@@ -99,10 +102,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
     if not isinstance(tree, dict):
         seen = "is empty" if tree is None else f"holds {shown(tree)}"
         raise SpecError(f"{path}: {seen}; give a mapping with study, objective and search")
-    tree = override(checks.METHODS | tree, overrides, list(checks.Head.model_fields))
-    if "@" in str(tree.get("study")):
-        raise SpecError(f"{path}: study: {shown(tree['study'])} has '@' in it, kept for companion studies; remove it")
-    return _checked(tree, str(path), path.absolute().parent)
+    changed_tree = override(checks.METHODS | tree, overrides, list(checks.Head.model_fields))
+    if "@" in str(name := changed_tree.get("study")):
+        where = place("study", str(path), overrides)
+        raise SpecError(f"{where}: {shown(name)} has '@' in it, kept for companion studies; remove it")
+    return _checked(changed_tree, str(path), path.absolute().parent, overrides, tree)
 
 
 def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
@@ -110,7 +114,7 @@ def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     kept = spec.to_dict()
     folder = kept.pop("folder")
     tree = override(kept, overrides, list(checks.Head.model_fields))
-    return _checked(tree, f"study {spec.study}", Path(folder) if folder else None)
+    return _checked(tree, f"study {spec.study}", Path(folder) if folder else None, overrides)
 
 
 def renamed(spec: StudySpec, name: str) -> StudySpec:
@@ -121,11 +125,14 @@ def renamed(spec: StudySpec, name: str) -> StudySpec:
     return StudySpec.from_dict(kept)
 
 
-def _checked(tree: dict[str, Any], source: str, folder: Path | None) -> StudySpec:
+def _checked(
+    tree: dict[str, Any], source: str, folder: Path | None, overrides: Sequence[str] = (), before: Any = None
+) -> StudySpec:
+    """The spec of a tree; `before` is what it was without the overrides, which are not blamed for what that lacks."""
     try:
         head, objective, search, sampler, pruner, enqueue = checks.parse(tree)
     except ComplaintError as refused:
-        raise SpecError("\n".join(f"{source}: {line}" for line in refused.complaints)) from refused
+        raise _located(refused, source, overrides, _complaints(before) if overrides and before else ()) from refused
     grid = sampler.kind == "grid"
     return StudySpec(
         study=head.study,
@@ -142,6 +149,24 @@ def _checked(tree: dict[str, Any], source: str, folder: Path | None) -> StudySpe
         priority=head.priority,
         folder=folder,
     )
+
+
+def _located(
+    refused: ComplaintError, source: str, overrides: Sequence[str], before: Sequence[Complaint] = ()
+) -> SpecError:
+    """A line for each complaint, led by where it is: in the source, or in an override unless it stood `before`."""
+    places = (place(one.key, source, () if one in before else overrides) for one in refused.complaints)
+    lines = (f"{where}: {one.message}" for where, one in zip(places, refused.complaints, strict=True))
+    return SpecError("\n".join(lines))
+
+
+def _complaints(tree: Any) -> Sequence[Complaint]:
+    """All that is wrong with the tree of a study file."""
+    try:
+        checks.parse(tree)
+    except ComplaintError as refused:
+        return refused.complaints
+    return ()
 
 
 def point(spec: StudySpec, texts: Sequence[str]) -> dict[str, Value]:
@@ -168,10 +193,15 @@ def shipped() -> dict[str, Path]:
 def find(name_or_path: str) -> Path:
     """The study file at a path or of a shipped study's name; raises SpecError."""
     path, known = Path(name_or_path), shipped()
+    if path.suffix in _TABLES and path.is_file():
+        raise SpecError(f"{path}: holds rows; write a study file for them: hpo init {shlex.quote(name_or_path)}")
     if path.is_file():
         return path
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        raise SpecError(f"{path}: no such study file")
+        there = [file.name for file in path.parent.glob("*.y*ml")]
+        near = difflib.get_close_matches(path.name, there, n=1)
+        hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
+        raise SpecError(f"{path}: no such study file{hint}")
     if name_or_path not in known:
         raise SpecError(f"{shown(name_or_path)} is no study file and no shipped study; {nearest(name_or_path, known)}")
     return known[name_or_path]
@@ -208,33 +238,47 @@ def check_inputs(
     data_root: Path | None = None,
     source: str | None = None,
     say: Callable[[str], None] = lambda _: None,
+    overrides: Sequence[str] = (),
 ) -> str | None:
     """Reads the rows and finds the model as a trial would; the rows' fingerprint, None where there are none.
 
-    `say` is given what reading and cleaning did to the rows, line by line. Raises SpecError where rows or model are
-    not what the study says; `source` leads it: the study file where there is one.
+    `say` is given what reading and cleaning did to the rows and what in the labels is doubtful, line by line. Raises
+    SpecError where rows or model are not what the study says; `source` leads it, the study file where there is one,
+    or the one of the `address=value` overrides that it is about.
     """
     source = source or f"study {spec.study}"
     settings = settings_for(spec, {}, data_root)
     if not isinstance(settings, Transfer):
         return None
-    from objectives import data, sources
+    from hpo import fitting
+    from objectives import data, doubts
     from objectives.errors import ObjectiveError
 
     try:
         splits = data.load(settings.data, spec.seed)
         labels = data.classes(splits, settings.data.label)
         fingerprint = data.fingerprint(settings.data)
-        sources.find(settings.model)
+        fitting.check(settings, models(spec, data_root), spec.search)
     except ObjectiveError as error:
-        raise SpecError(f"{source}: objective.{error}") from error
-    for notice in splits.notices:
+        key, _, message = f"objective.{error}".partition(": ")
+        raise SpecError(f"{place(key, source, overrides)}: {message}") from error
+    except ComplaintError as refused:
+        raise _located(refused, source, overrides) from refused
+    for notice in (*splits.notices, *doubts.of_labels(splits, settings.data.label)):
         say(notice)
     wanted = class_of(spec.metric)
     if wanted is not None and wanted not in labels:
         message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"
-        raise SpecError(f"{source}: metric: {message}")
+        raise SpecError(f"{place('metric', source, overrides)}: {message}")
     return fingerprint
+
+
+def models(spec: StudySpec, data_root: Path | None = None) -> list[Model]:
+    """The models that trials may have: those that are searched, else the objective's own; raises SpecError."""
+    searched = spec.search.get("model.name")
+    choices = [{"model.name": name} for name in space.values(searched)] if searched is not None else [{}]
+    found = (settings_for(spec, choice, data_root) for choice in choices)
+    return [settings.model for settings in found if isinstance(settings, Transfer)]
 
 
 def subject(spec: StudySpec, data_root: Path | None = None) -> str:
@@ -244,16 +288,11 @@ def subject(spec: StudySpec, data_root: Path | None = None) -> str:
     from objectives import sources
     from objectives.errors import ObjectiveError
 
-    searched = spec.search.get("model.name")
-    choices = [{"model.name": name} for name in space.values(searched)] if searched is not None else [{}]
-    found = [settings_for(spec, choice, data_root) for choice in choices]
     try:
-        models = ", ".join(
-            sources.find(settings.model).full_name for settings in found if isinstance(settings, Transfer)
-        )
+        names = ", ".join(sources.find(model).full_name for model in models(spec, data_root))
     except ObjectiveError as error:
         raise SpecError(f"study {spec.study}: objective.{error}") from error
-    return f"{spec.objective.task.kind} with {models}"
+    return f"{spec.objective.task.kind} with {names}"
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

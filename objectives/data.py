@@ -89,11 +89,19 @@ def classes(splits: Splits, label: str) -> tuple[str, ...]:
         raise DataError("data.label", f"every training row has the label {known[0]!r}; right is two classes or more")
     if not are_classes(len(known), len(train) + len(valid)):
         seen = f"{len(known)} different labels to train on in {len(train) + len(valid)} rows of column {label!r}"
-        raise DataError("data.label", f"{seen}; right is a column of classes, each in several rows")
+        advice = f"right is a column of classes, each in several rows{_swapped(splits, label)}"
+        raise DataError("data.label", f"{seen}; {advice}")
     for name, table in (("validation", splits.valid), ("test", splits.test)):
         if table is not None:
             _check_known(table, label, known, name)
     return known
+
+
+def _swapped(splits: Splits, label: str) -> str:
+    """A hint where the column that is read holds classes, and the one that is predicted does not."""
+    text = next((name for name in splits.train.columns if name != label), label)
+    different = len(set(splits.train.column(text)))
+    return ": swap data.text and data.label" if text != label and are_classes(different, len(splits.train)) else ""
 
 
 def fingerprint(data: Data) -> str:

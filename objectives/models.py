@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from objectives import hub
+from objectives import hub, limits
 from objectives.errors import ModelError
 from objectives.pooling import Pooled
 from objectives.ready import needs_code
@@ -36,8 +36,6 @@ DROPOUTS = (
     "seq_classif_dropout",
 )
 """The names under which architectures keep the dropout of their embeddings, blocks and classification heads."""
-
-_POSITIONS_AFTER_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
 
 
 def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: int) -> Any:
@@ -135,7 +133,7 @@ def _positions(config: Any) -> int:
     """The tokens for which there are positions; RoBERTa and its kin count theirs from the padding token's index on."""
     if config.model_type == "deberta-v2" and not config.position_biased_input:
         return sys.maxsize
-    reserved = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
+    reserved = config.pad_token_id + 1 if config.model_type in limits.OFFSET else 0
     return int(getattr(config, "max_position_embeddings", sys.maxsize)) - reserved
 
 

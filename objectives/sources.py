@@ -92,7 +92,8 @@ def find(model: Model, *, allow_code: bool = False) -> Source:
     if known := PUBLISHED.get(model.name):
         return Source(known.hub, model.revision, f"{named} ({known.hub}, {known.description})", allow_code)
     if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model.name, re.ASCII):
-        raise ModelError(f"model.name: there is no folder {model.name!r}")
+        right = f"a folder, a hub id such as distilbert-base-uncased, or {', '.join(ALIASES)}"
+        raise ModelError(f"model.name: there is no folder {model.name!r}; right is {right}")
     if near := get_close_matches(model.name, ALIASES, n=1, cutoff=0.8):
         raise ModelError(f"model.name: there is no model {model.name!r}; did you mean {near[0]}?")
     return Source(model.name, model.revision, named, allow_code)

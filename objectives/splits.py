@@ -87,9 +87,10 @@ def _by_class(labels: Sequence[str], sizes: Sizes, seed: int) -> Rows:
     members: dict[str, list[int]] = {name: [] for name in sorted(set(labels))}
     for row in shuffled(len(labels), "split", seed):
         members[labels[row]].append(row)
-    for name, rows in members.items():
-        if len(rows) < 2:
-            raise DataError("data.label", f"class {name!r} has one row; train and valid need one each")
+    if lonely := [name for name, rows in members.items() if len(rows) < 2]:
+        more = f", {len(lonely) - 1} more too" if len(lonely) > 1 else ""
+        advice = "train and valid need one each: remove the row, or merge the class with another"
+        raise DataError("data.label", f"class {lonely[0]!r} has one row{more}; {advice}")
     chosen = Rows([], [], [])
     plan = _plan([len(rows) for rows in members.values()], sizes)
     for rows, (train, valid, test) in zip(members.values(), plan, strict=True):

@@ -7,8 +7,10 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -98,10 +100,18 @@ def read(
         file = _File(key, located(path), stream.read(), encoding, delimiter)
     if not file.raw.removeprefix(codecs.BOM_UTF8).strip():
         raise file.error("is empty; right is a header and rows, or a JSON object a line")
+    _check_kind(file, suffix)
     table = READERS[suffix](file)
     if not len(table):
-        raise file.error("has a header and no rows")
+        raise file.error("has a header and no rows; add some hundred")
     return table
+
+
+def _check_kind(file: _File, suffix: str) -> None:
+    """Refuses a file that is of another kind than its name says."""
+    for mark, (suffixes, what, advice) in _MARKS.items():
+        if file.raw.startswith(mark) and suffix not in suffixes:
+            raise file.error(f"is {what}, whatever its name says; {advice}")
 
 
 def located(path: str | Path) -> str:
@@ -114,11 +124,18 @@ def open_binary(path: str | Path, key: str) -> io.BufferedIOBase:
     try:
         return _open_url(str(path)) if _is_url(path) else Path(path).open("rb")
     except FileNotFoundError:
-        raise DataError(key, f"no such file: {located(path)}") from None
+        raise DataError(key, f"no such file: {located(path)}{_near(path)}") from None
     except IsADirectoryError:
         raise DataError(key, f"{located(path)} is a folder; right is a file of rows") from None
     except (OSError, ImportError, ValueError) as error:  # what fsspec raises for a protocol it lacks or does not know
         raise DataError(key, f"{located(path)} cannot be opened: {first_line(error)}") from error
+
+
+def _near(path: str | Path) -> str:
+    """A hint at the file of the same folder whose name is nearest, if one is near."""
+    folder = Path(path).parent
+    near = [] if _is_url(path) or not folder.is_dir() else get_close_matches(Path(path).name, os.listdir(folder), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _is_url(path: str | Path) -> bool:
@@ -165,7 +182,7 @@ def _delimited(file: _File, delimiter: str) -> Table:
     _check_names(file, header)
     for line, fields in rows:
         if len(fields) != len(header):
-            raise file.error(f"{_fields(len(fields))}, where the header has {len(header)}", line)
+            raise file.error(_ragged(len(fields), len(header), delimiter), line)
     columns = {name: [fields[index] for _, fields in rows] for index, name in enumerate(header)}
     return _table(file, columns, [line for line, _ in rows], notice)
 
@@ -175,13 +192,17 @@ def _table(file: _File, columns: Mapping[str, Sequence[str]], lines: Sequence[in
     return table.noting(notice) if notice else table
 
 
-def _fields(count: int) -> str:
-    return f"{count} field{'s' * (count != 1)}"
+def _ragged(found: int, right: int, delimiter: str) -> str:
+    seen = f"{found} field{'s' * (found != 1)}, where the header has {right}"
+    if found < right:
+        return f"{seen}; add what is missing, or remove the line"
+    return f"{seen}; put a text that holds {delimiter!r} into double quotes"
 
 
 def _records(file: _File, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with the line it starts at; the last of them is the end mark's."""
     end = "\0"  # stands in no text we accept; within a field it tells that a quote swallowed the end of the file
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # a text may be as long as its file
     reader = csv.reader(chain(io.StringIO(text, newline=""), [end]), delimiter=delimiter)
     line = 1
     try:
@@ -244,7 +265,7 @@ def _parquet(file: _File) -> Table:
         _check_names(file, stored.schema_arrow.names)
         table = stored.read()
     except (pyarrow.ArrowException, OSError) as error:
-        raise file.error(f"is no Parquet file that can be read: {first_line(error)}") from None
+        raise file.error(f"is no Parquet file that can be read: {first_line(error)}; write or copy it again") from None
     columns = zip(table.column_names, table.columns, strict=True)
     return Table({name: [as_text(value) for value in column.to_pylist()] for name, column in columns}, file.path)
 
@@ -265,6 +286,14 @@ def _xlsx(file: _File) -> Table:
     columns = {name: [row[index] if index < len(row) else "" for _, row in rows] for index, name in named.items()}
     return _table(file, columns, [line for line, _ in rows], notice)
 
+
+_MARKS = {
+    b"PK\x03\x04": ((".xlsx",), "an Excel file or another archive", "if it is Excel's, rename it to .xlsx"),
+    b"\xd0\xcf\x11\xe0": ((), "an old Excel file (.xls)", "save it as .xlsx or CSV"),
+    b"PAR1": ((".parquet",), "a Parquet file", "rename it to .parquet"),
+    b"\x1f\x8b": ((), "compressed", "unpack it: gunzip"),
+}
+"""How files begin: for each the suffixes that are right, what it is, and what to do under another."""
 
 READERS: Mapping[str, Callable[[_File], Table]] = {
     ".csv": partial(_delimited, delimiter=","),

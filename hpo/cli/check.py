@@ -58,7 +58,7 @@ def check(  # noqa: PLR0913, PLR0917 - an argument an option
     spec = studies.load(studies.find(file), overrides)
     found: dict[str, Any] = {"study": spec.to_dict(), "survey": None, "estimate": None}
     if data:
-        studies.check_inputs(spec, config.data_root, source=file, say=partial(click.echo, err=True))
+        studies.check_inputs(spec, config.data_root, file, partial(click.echo, err=True), overrides)
         model = inputs.check_models(spec, config, file)
     if not as_json:
         click.echo(studies.render(spec), nl=False)

@@ -116,7 +116,7 @@ def _planned(config: Config, store: Store, study: str, changes: list[str], budge
     else:
         spec = studies.load(file, changes)
     inputs.check_models(spec, config, study)
-    rows = studies.check_inputs(spec, config.data_root, source=study, say=partial(click.echo, err=True))
+    rows = studies.check_inputs(spec, config.data_root, study, partial(click.echo, err=True), changes)
     return store.create(spec, rows, more=budget.trials if budget and budget.more else 0).spec
 
 
@@ -176,15 +176,19 @@ def _farewell(config: Config, spec: StudySpec) -> None:
     if state["state"] == "stopped":
         again = shlex.join(["hpo", *_words(spec)])
         click.echo(f"stopped by {state['asked_by']}; go on with: {again}", err=True)
-    click.echo(_FURTHER.format(study=study), err=True)
+    if state["failed"]:
+        click.echo(f"why trials failed: hpo trials -s {study}, and hpo logs -s {study}", err=True)
+    click.echo("\nLook further:", err=True)
+    for command, what in _FURTHER.items():
+        click.echo(f"  {command.format(study=study):<{len(study) + 22}}  {what}", err=True)
 
 
-_FURTHER = """
-Look further:
-  hpo trials -s {study}        every trial
-  hpo show -s {study} NUMBER   one trial and its curve
-  hpo dashboard                all of it in the browser
-  hpo db psql                  in SQL: SELECT * FROM hpo.best_params;"""
+_FURTHER = {
+    "hpo trials -s {study}": "every trial",
+    "hpo show -s {study} NUMBER": "one trial and its curve",
+    "hpo dashboard": "all of it in the browser",
+    "hpo db psql": "in SQL: SELECT * FROM hpo.best_params;",
+}
 
 
 def _words(spec: StudySpec) -> list[str]:

@@ -33,8 +33,9 @@ def allowed(visible: str | None, wanted: str | None) -> list[Device]:
     names = _names(visible) or list(found)
     missing = [name for name in _names(wanted) if name not in names or (name.isdigit() and name not in found)]
     if missing:
-        there = ", ".join(names) if found else "none"
-        raise HpoError(f"--devices {wanted}: no device {missing[0]} here (there is: {there})")
+        advice = "the driver names none; see nvidia-smi, or leave --devices out to work on the CPU"
+        there = f"there is: {', '.join(names)}" if found else advice
+        raise HpoError(f"--devices {wanted}: no device {missing[0]} here ({there})")
     return [Device(name, found.get(name, 1.0)) for name in _names(wanted) or names] if found else []
 
 

@@ -77,6 +77,14 @@ def local(launch: Launch) -> None:
             raise KeyboardInterrupt
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "workers write their logs there: name another folder in HPO_HOME"
+        raise HpoError(f"{folder}: {error.strerror}; {advice}") from error
+
+
 class Crew:
     """The children of one launch."""
 
@@ -92,7 +100,7 @@ class Crew:
         self.started += 1
         name = f"{socket.gethostname()}.{os.getpid()}.{self.started}"
         log = self.launch.config.logs / self.launch.study / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(log.parent)
         command = [sys.executable, "-m", "hpo.worker", "--study", self.launch.study, "--name", name]
         with log.open("ab") as output:
             process = subprocess.Popen(

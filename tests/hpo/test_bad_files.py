@@ -60,112 +60,99 @@ OVERRIDES = {
     "trials=[3": "--set trials:1:3: expected ',' or ']', but got '<stream end>'",
     "modle=3": "--set modle: unknown setting; did you mean model?",
     "epoch=1": f"--set epoch: unknown setting; known: {HEAD}, data, model, simulated, task, training",
-    "enqueue.0=1": "pets.yaml: enqueue: {'0': 1} is not a list",
+    "enqueue.0=1": "--set enqueue.0: {'0': 1} is not a list",
     "search.training.batch_size.low=3": "--set search.training.batch_size.low: [8, 16] has no low; set the whole of it",
     # the study
-    "study=2024": "pets.yaml: study: 2024 is not text; put it in quotes",
-    "study=my pets": "pets.yaml: study: 'my pets' has ' ' in it; letters, digits and . _ - are right",
-    "study=-pets": "pets.yaml: study: '-pets' must begin with a letter or digit",
-    "study=''": "pets.yaml: study: '' must begin with a letter or digit",
-    "study=pets@promote": "pets.yaml: study: 'pets@promote' has '@' in it, kept for companion studies; remove it",
-    f"study={'a' * 101}": "pets.yaml: study: is longer than 100 characters; shorten it",
-    "trials=0": "pets.yaml: trials: 0 is too low; it must be at least 1",
-    "trials=2.5": "pets.yaml: trials: 2.5 is not a whole number",
-    "seed=-1": "pets.yaml: seed: -1 is too low; it must be at least 0",
-    "seed=4294967296": "pets.yaml: seed: 4294967296 is too high; it must be below 4294967296",
-    "max_attempts=0": "pets.yaml: max_attempts: 0 is too low; it must be at least 1",
-    "metric=val_los": "pets.yaml: metric: 'val_los' is unknown; did you mean val_loss?",
-    f"metric={'a' * 99}": "pets.yaml: metric: 'aaaaaaaaaaaa...aaaaaaaaaaaaa' is unknown; known: " + METRICS,
-    "metric=5": "pets.yaml: metric: 5 is not text; put it in quotes",
-    "enqueue_defaults=yes": "pets.yaml: enqueue_defaults: 'yes' is neither true nor false",
-    "enqueue=5": "pets.yaml: enqueue: 5 is not a list",
+    "study=2024": "--as or --set study: 2024 is not text; put it in quotes",
+    "study=my pets": "--as or --set study: 'my pets' has ' ' in it; letters, digits and . _ - are right",
+    "study=-pets": "--as or --set study: '-pets' must begin with a letter or digit",
+    "study=''": "--as or --set study: '' must begin with a letter or digit",
+    "study=pets@promote": "--as or --set study: 'pets@promote' has '@' in it, kept for companion studies; remove it",
+    f"study={'a' * 101}": "--as or --set study: is longer than 100 characters; shorten it",
+    "trials=0": "--trials or --set trials: 0 is too low; it must be at least 1",
+    "trials=2.5": "--trials or --set trials: 2.5 is not a whole number",
+    "seed=-1": "--set seed: -1 is too low; it must be at least 0",
+    "seed=4294967296": "--set seed: 4294967296 is too high; it must be below 4294967296",
+    "max_attempts=0": "--set max_attempts: 0 is too low; it must be at least 1",
+    "metric=val_los": "--set metric: 'val_los' is unknown; did you mean val_loss?",
+    f"metric={'a' * 99}": "--set metric: 'aaaaaaaaaaaa...aaaaaaaaaaaaa' is unknown; known: " + METRICS,
+    "metric=5": "--set metric: 5 is not text; put it in quotes",
+    "enqueue_defaults=yes": "--set enqueue_defaults: 'yes' is neither true nor false",
+    "enqueue=5": "--set enqueue: 5 is not a list",
     "enqueue=[{training.learning_rat: 1}]": (
-        "pets.yaml: enqueue.0.training.learning_rat: is not searched; "
+        "--set enqueue.0.training.learning_rat: is not searched; "
         "the search has training.learning_rate, training.batch_size, training.warmup_ratio"
     ),
     "enqueue=[{training.learning_rate: 1}]": (
-        "pets.yaml: enqueue.0.training.learning_rate: 1 is outside the search, 1e-05 to 0.001"
+        "--set enqueue.0.training.learning_rate: 1 is outside the search, 1e-05 to 0.001"
     ),
     # the objective
-    "objective={}": "pets.yaml: objective.task: is missing; add it\npets.yaml: objective.data: is missing; add it",
-    "objective=5": "pets.yaml: objective: 5 is not a mapping of settings",
+    "objective={}": "--set objective.task: is missing; add it\n--set objective.data: is missing; add it",
+    "objective=5": "--set objective: 5 is not a mapping of settings",
     "objective={simulated: {speed: 1, noise: a}}": (
-        "pets.yaml: objective.simulated.noise: 'a' is not a number\n"
-        "pets.yaml: objective.simulated.speed: unknown setting; did you mean seed?"
+        "--set objective.simulated.noise: 'a' is not a number\n"
+        "--set objective.simulated.speed: unknown setting; did you mean seed?"
     ),
-    "task=classification": (
-        "pets.yaml: objective.task.kind: 'classification' is unknown; did you mean text-classification?"
-    ),
-    "model=null": "pets.yaml: objective.model: null is not a mapping of settings",
-    "model.name=5": "pets.yaml: objective.model.name: 5 is not text; put it in quotes",
-    "model.name=''": "pets.yaml: objective.model.name: is empty; give a name",
-    "model.pretrained=no": "pets.yaml: objective.model.pretrained: 'no' is neither true nor false",
-    "model.dropout=1": "pets.yaml: objective.model.dropout: 1 is too high; it must be below 1",
-    "model.epochs=3": "pets.yaml: objective.model.epochs: unknown setting; did you mean training.epochs?",
-    "training.epoch=3": "pets.yaml: objective.training.epoch: unknown setting; did you mean epochs?",
-    "training.epochs=0": "pets.yaml: objective.training.epochs: 0 is too low; it must be at least 1",
-    "training.epochs=1.5": "pets.yaml: objective.training.epochs: 1.5 is not a whole number",
-    "training.learning_rate=0": "pets.yaml: objective.training.learning_rate: 0 is too low; it must be above 0",
-    "training.learning_rate=.nan": "pets.yaml: objective.training.learning_rate: nan is not a finite number",
-    "training.learning_rate='1e-5'": "pets.yaml: objective.training.learning_rate: '1e-5' is not a number",
-    "training.optimizer=adamw8": "pets.yaml: objective.training.optimizer: 'adamw8' is unknown; did you mean adamw?",
-    "training.optimizer=lion": (
-        "pets.yaml: objective.training.optimizer: 'lion' is unknown; known: adamw, adam, sgd, adafactor"
-    ),
-    "data.split.valid=1.5": "pets.yaml: objective.data.split.valid: 1.5 is too high; it must be below 1",
-    "data.split.valid=half": "pets.yaml: objective.data.split.valid: 'half' is not a number",
-    "data.encoding=utf9": (
-        "pets.yaml: objective.data.encoding: 'utf9' is no encoding that Python knows; did you mean utf_8?"
-    ),
-    "data.delimiter=;;": (
-        "pets.yaml: objective.data.delimiter: ';;' is no delimiter; right is one character such as ';', or tab"
-    ),
+    "task=classification": ("--set task.kind: 'classification' is unknown; did you mean text-classification?"),
+    "model=null": "--set model: null is not a mapping of settings",
+    "model.name=5": "--set model.name: 5 is not text; put it in quotes",
+    "model.name=''": "--set model.name: is empty; give a name",
+    "model.pretrained=no": "--set model.pretrained: 'no' is neither true nor false",
+    "model.dropout=1": "--set model.dropout: 1 is too high; it must be below 1",
+    "model.epochs=3": "--set model.epochs: unknown setting; did you mean training.epochs?",
+    "training.epoch=3": "--set training.epoch: unknown setting; did you mean epochs?",
+    "training.epochs=0": "--set training.epochs: 0 is too low; it must be at least 1",
+    "training.epochs=1.5": "--set training.epochs: 1.5 is not a whole number",
+    "training.learning_rate=0": "--set training.learning_rate: 0 is too low; it must be above 0",
+    "training.learning_rate=.nan": "--set training.learning_rate: nan is not a finite number",
+    "training.learning_rate='1e-5'": "--set training.learning_rate: '1e-5' is not a number",
+    "training.optimizer=adamw8": "--set training.optimizer: 'adamw8' is unknown; did you mean adamw?",
+    "training.optimizer=lion": ("--set training.optimizer: 'lion' is unknown; known: adamw, adam, sgd, adafactor"),
+    "data.split.valid=1.5": "--set data.split.valid: 1.5 is too high; it must be below 1",
+    "data.split.valid=half": "--set data.split.valid: 'half' is not a number",
+    "data.encoding=utf9": ("--set data.encoding: 'utf9' is no encoding that Python knows; did you mean utf_8?"),
+    "data.delimiter=;;": ("--set data.delimiter: ';;' is no delimiter; right is one character such as ';', or tab"),
     "data.split={valid: 0.6, test: 0.5}": (
-        "pets.yaml: objective.data.split: the shares add up to 1.1 and leave no rows to train on; lower valid or test"
+        "--set data.split: the shares add up to 1.1 and leave no rows to train on; lower valid or test"
     ),
     "data.hub=glue": (
-        "pets.yaml: objective.data: give one of: path (one file, divided by split), "
-        "train + valid (+ test) files, or hub"
+        "--set data.hub: give one of: path (one file, divided by split), train + valid (+ test) files, or hub"
     ),
     # sampler and pruner
-    "sampler=5": f"pets.yaml: sampler: 5 names no sampler; give kind: {SAMPLERS}",
-    "sampler={seed: 3}": f"pets.yaml: sampler: {{'seed': 3}} names no sampler; give kind: {SAMPLERS}",
-    "pruner=null": f"pets.yaml: pruner: null names no pruner; give kind: {PRUNERS}",
-    "sampler=tpee": "pets.yaml: sampler.kind: 'tpee' is unknown; did you mean tpe?",
+    "sampler=5": f"--set sampler: 5 names no sampler; give kind: {SAMPLERS}",
+    "sampler={seed: 3}": f"--set sampler: {{'seed': 3}} names no sampler; give kind: {SAMPLERS}",
+    "pruner=null": f"--set pruner: null names no pruner; give kind: {PRUNERS}",
+    "sampler=tpee": "--set sampler.kind: 'tpee' is unknown; did you mean tpe?",
     "sampler=CmaEsSampler": (
-        "pets.yaml: sampler.kind: 'CmaEsSampler' is unknown; cmaes unpickles what stands in the database; use tpe or gp"
+        "--set sampler.kind: 'CmaEsSampler' is unknown; cmaes unpickles what stands in the database; use tpe or gp"
     ),
-    "sampler=brute_force": (
-        "pets.yaml: sampler.kind: 'brute_force' is unknown; brute-force is called grid here; use grid"
-    ),
+    "sampler=brute_force": ("--set sampler.kind: 'brute_force' is unknown; brute-force is called grid here; use grid"),
     "pruner=wilcoxon": (
-        "pets.yaml: pruner.kind: 'wilcoxon' is unknown; "
+        "--set pruner.kind: 'wilcoxon' is unknown; "
         "wilcoxon needs steps in any order, and evaluations of one training are not; use asha or median"
     ),
-    "pruner=nop": "pets.yaml: pruner.kind: 'nop' is unknown; nop is called none here; use none",
-    "sampler.n_startup=3": "pets.yaml: sampler.n_startup: unknown setting; did you mean n_startup_trials?",
-    "sampler={kind: random, seed: 3}": "pets.yaml: sampler.seed: unknown setting; known: kind",
-    "sampler={kind: tpe, group: true, multivariate: false}": (
-        "pets.yaml: sampler: group: true needs multivariate: true"
-    ),
-    "pruner.reduction_factor=1": "pets.yaml: pruner.reduction_factor: 1 is too low; it must be at least 2",
-    "pruner.min_resource=auto": "pets.yaml: pruner.min_resource: 'auto' is not a number",
+    "pruner=nop": "--set pruner.kind: 'nop' is unknown; nop is called none here; use none",
+    "sampler.n_startup=3": "--set sampler.n_startup: unknown setting; did you mean n_startup_trials?",
+    "sampler={kind: random, seed: 3}": "--set sampler.seed: unknown setting; known: kind",
+    "sampler={kind: tpe, group: true, multivariate: false}": ("--set sampler: group: true needs multivariate: true"),
+    "pruner.reduction_factor=1": "--set pruner.reduction_factor: 1 is too low; it must be at least 2",
+    "pruner.min_resource=auto": "--set pruner.min_resource: 'auto' is not a number",
     "pruner.min_resource=0.3": (
-        "pets.yaml: pruner.min_resource: 0.3 epochs end between two evaluations; "
+        "--set pruner.min_resource: 0.3 epochs end between two evaluations; "
         "raise evaluations_per_epoch or give whole epochs"
     ),
-    "pruner.min_resource=9": "pets.yaml: pruner.min_resource: 9 epochs are beyond a trial's 3; lower it",
-    "pruner=percentile": "pets.yaml: pruner.percentile: is missing; add it",
-    "pruner=threshold": "pets.yaml: pruner: threshold needs lower, upper or both",
-    "pruner={kind: threshold, lower: 2, upper: 1}": "pets.yaml: pruner: lower 2 is above upper 1; swap them",
+    "pruner.min_resource=9": "--set pruner.min_resource: 9 epochs are beyond a trial's 3; lower it",
+    "pruner=percentile": "--set pruner.percentile: is missing; add it",
+    "pruner=threshold": "--set pruner: threshold needs lower, upper or both",
+    "pruner={kind: threshold, lower: 2, upper: 1}": "--set pruner: lower 2 is above upper 1; swap them",
     "pruner={kind: hyperband, min_resource: 2, max_resource: 1}": (
-        "pets.yaml: pruner: min_resource 2 is above max_resource 1; swap them"
+        "--set pruner: min_resource 2 is above max_resource 1; swap them"
     ),
     "pruner={kind: patient, patience: 1, wrapped: ashaa}": (
-        "pets.yaml: pruner.wrapped.kind: 'ashaa' is unknown; did you mean asha?"
+        "--set pruner.wrapped.kind: 'ashaa' is unknown; did you mean asha?"
     ),
     "pruner={kind: patient, patience: 1, wrapped: {kind: asha, min_resource: 7}}": (
-        "pets.yaml: pruner.wrapped.min_resource: 7 epochs are beyond a trial's 3; lower it"
+        "--set pruner.wrapped.min_resource: 7 epochs are beyond a trial's 3; lower it"
     ),
     "sampler=grid": "pets.yaml: search.training.learning_rate: a grid needs choices, step or points",
 }
@@ -301,14 +288,25 @@ def test_a_wrong_value(text: str) -> None:
     assert said(text) == OVERRIDES[text]
 
 
+def test_the_file_is_blamed_for_what_it_had_before() -> None:
+    Path("pets.yaml").write_text(
+        STUDY.replace("epochs: 3", "epochs: 0").replace("rows.csv,", "rows.csv, train: a.csv,")
+    )
+    assert [line.partition(": give")[0] for line in said("data.max_length=8", "training.seed=-1").splitlines()] == [
+        "pets.yaml: objective.data",
+        "pets.yaml: objective.training.epochs: 0 is too low; it must be at least 1",
+        "--set training.seed: -1 is too low; it must be at least 0",
+    ]
+
+
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_wrong_search(search: str) -> None:
-    assert said(f"search={search}") == f"pets.yaml: {SEARCHES[search]}"
+    assert said(f"search={search}") == f"--set {SEARCHES[search]}"
 
 
 @pytest.mark.parametrize("overrides", PAIRS, ids=" ".join)
 def test_values_that_do_not_go_together(overrides: tuple[str, ...]) -> None:
-    assert said(*overrides) == f"pets.yaml: {PAIRS[overrides]}"
+    assert said(*overrides).removeprefix("--trials or ") == f"--set {PAIRS[overrides]}"
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
@@ -331,7 +329,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 
 def test_every_wrong_range_is_said_at_once() -> None:
     lines = said("search={model.dropout: [2], model.frozen_layers: [-1]}", "pruner.min_resource=9").splitlines()
-    assert [line.split(":")[1] for line in lines] == [" search.model.dropout", " search.model.frozen_layers"]
+    assert [line.split(":")[0] for line in lines] == ["--set search.model.dropout", "--set search.model.frozen_layers"]
 
 
 def test_a_file_that_cannot_be_read() -> None:

@@ -13,6 +13,7 @@ import openpyxl
 import pyarrow
 import pyarrow.parquet
 import pytest
+from rich.cells import cell_len
 
 from hpo import columns, guesses, init, spec, strictyaml, tables
 from hpo.cli import main
@@ -131,8 +132,8 @@ FILES: list[tuple[str, Any, str]] = [
     (
         "id,said",
         lambda i: (i, text(i)),
-        "no column looks like classes to predict (id: 60 different numbers; said: 60 different texts of 10 words); "
-        "name it with --label",
+        "column 'id' is no label: it holds 60 different numbers; to predict a number is regression, which is not "
+        "covered; cut them into classes",
     ),
     (
         "the cat sat on the mat and it was so very warm,1",
@@ -233,6 +234,37 @@ def test_chinese_files_in_gb18030_with_semicolons_are_read(write: Write, run: Ca
         == (tree["objective"]["data"])
     )
     assert tree["search"]["model.frozen_layers"] == {"low": 0, "high": 12}
+
+
+def test_reasons_stand_in_one_column_also_behind_ideographs(write: Write) -> None:
+    rows = [(chinese(i), ("正面", "负面")[i % 2]) for i in range(40)]
+    lines = str(init.draft(write("评论.csv", "文本,情感", rows))).splitlines()
+    inside = [line for line in lines if line.startswith("    ") and " # " in line]
+    assert len({cell_len(line.partition(" # ")[0]) for line in inside}) == 1, inside
+
+
+def test_small_numbers_are_written_as_learning_rates_are(write: Write) -> None:
+    made = str(init.draft(write("a.csv", "text,label", [(text(i), "xy"[i % 2]) for i in range(60)])))
+    assert "training.learning_rate: {low: 1e-5, high: 1e-3, log: true}" in made
+
+
+def test_another_column_that_might_be_read_is_named(write: Write) -> None:
+    rows = [(text(i), text(i + 100), text(i + 200, 2), "xy"[i % 2]) for i in range(60)]
+    made = init.draft(write("a.csv", "source,target,note,label", rows))
+    (why,) = [guess.why for guess in made.guesses if guess.address == "data.text"]
+    assert why.endswith("; or target, as long") or why.endswith("; or source, as long")
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"), [("the mat was red,x", True), ("text,x", False), ("the text,y z", False)]
+)
+def test_a_first_row_that_is_no_header_is_told(write: Write, header: str, missing: bool) -> None:
+    file = write("a.csv", header, [(text(i), "xy"[i % 2]) for i in range(60)])
+    if not missing:
+        assert init.draft(file, label=header.partition(",")[2]).label.counts["x"] == 30
+        return
+    with pytest.raises(HpoError, match=r"^a\.csv: the first row reads like data: 'x' stands in its column again; add"):
+        init.draft(file)
 
 
 def test_other_scripts_get_a_model_that_reads_them(write: Write) -> None:

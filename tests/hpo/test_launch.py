@@ -78,6 +78,21 @@ def test_a_launch_answers_on_stdout_and_tells_on_stderr(hpo: Hpo, written: Calla
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_a_launch_says_what_reading_the_rows_met(run: Callable[..., Any], tmp_path: Path) -> None:
+    """Notices and doubts come before a study is made: here one of a size that its rows do not have."""
+    pairs = [f"it costs {number} é,{('News', 'news', 'Sport')[number % 3]}" for number in range(30)]
+    (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(pairs) + "\n", "cp1252")
+    (tmp_path / "rows.yaml").write_text(
+        "study: rows\nobjective: {task: text-classification, data: {path: rows.csv, clean: {deduplicate: true}}}\n"
+        "search: {training.batch_size: [8, 16]}\nmetric: 'recall[Sports]'\n"
+    )
+    found = run("launch", "-s", str(tmp_path / "rows.yaml"), HPO_GRACE="60")
+    first, *_, second, last = found.err.splitlines()
+    assert first.endswith("rows.csv: is read as cp1252, a guess; if letters look wrong, set data.encoding")
+    assert second.startswith("label: 'News', 'news' are 2 classes, though they differ in spelling alone; ")
+    assert last.endswith("metric: 'recall[Sports]' names no class of label; did you mean Sport?")
+
+
 @pytest.mark.acceptance
 def test_workers_that_cannot_work_end_the_launch_with_their_line(hpo: Hpo, store: Store, tmp_path: Path) -> None:
     """A study that came from elsewhere goes on by its name; what it needs is first looked for by the workers."""

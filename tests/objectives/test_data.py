@@ -90,7 +90,7 @@ def test_a_url_is_read_through_fsspec(write):
 FILES = [
     ("a.csv", "", "is empty; right is a header and rows, or a JSON object a line"),
     ("a.csv", b"\xef\xbb\xbf\n \n", "is empty; right is a header and rows, or a JSON object a line"),
-    ("a.csv", "text,label\n", "has a header and no rows"),
+    ("a.csv", "text,label\n", "has a header and no rows; add some hundred"),
     ("a.txt", CSV, "unknown suffix '.txt'; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
     ("a", CSV, "unknown suffix ''; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
     (
@@ -110,15 +110,14 @@ FILES = [
         "right is text in UTF-8, or data.encoding: utf-16-le",
     ),
     ("a.csv", "a,b,a\n1,2,3\n", "column 'a' stands 2 times; give each column its own name"),
-    ("a.csv", 'a,b\n"1\n",2\n1,2,3\n', ", line 4: 3 fields, where the header has 2"),
-    ("a.csv", "a,b\n\n1\n", ", line 3: 1 field, where the header has 2"),
-    ("a.csv", 'a,b\n1,2\n3,"4\n5,6\n', ", line 3: a quote opened in this row is never closed"),
-    ("a.csv", 'a,b\n1,2\n3,"4', ", line 3: a quote opened in this row is never closed"),
     (
         "a.csv",
-        "a,b\n1,2\n3," + "x" * 131073,
-        ", line 3: field larger than field limit (131072); is a quote never closed?",
+        'a,b\n"1\n",2\n1,2,3\n',
+        ", line 4: 3 fields, where the header has 2; put a text that holds ',' into double quotes",
     ),
+    ("a.csv", "a,b\n\n1\n", ", line 3: 1 field, where the header has 2; add what is missing, or remove the line"),
+    ("a.csv", 'a,b\n1,2\n3,"4\n5,6\n', ", line 3: a quote opened in this row is never closed"),
+    ("a.csv", 'a,b\n1,2\n3,"4', ", line 3: a quote opened in this row is never closed"),
     (
         "a.csv",
         "a;b\n1;2\n",
@@ -198,7 +197,12 @@ TABLES = [
         "data.text: {}, line 42: column 'text' is empty, as in 1 of 41 rows; "
         "fill or remove them, as data.clean.drop_empty does",
     ),
-    ({}, CSV + "more,rare\n", "data.label: class 'rare' has one row; train and valid need one each"),
+    (
+        {},
+        CSV + "more,rare\nmost,odd\n",
+        "data.label: class 'odd' has one row, 1 more too; train and valid need one each: remove the row, or merge the "
+        "class with another",
+    ),
     (
         {"split": Split(valid=30, test=10)},
         CSV,
@@ -584,3 +588,8 @@ def test_a_hub_s_fingerprint_is_the_data_set_s(hub):
     assert first != data.fingerprint(Data(hub=settings.hub, config="default"))
     Path(settings.hub, "train.csv").write_text("text,label\nanother,1\n")
     assert first != data.fingerprint(settings)
+
+
+def test_a_text_may_be_longer_than_the_csv_module_reads_at_first(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1," + "x" * 300_000 + "\n")
+    assert [len(value) for value in data.read(tmp_path / "a.csv").column("b")] == [300_000]

@@ -1,0 +1,43 @@
+"""What a model in a folder can take, by its configuration alone; no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from objectives.sources import Source
+
+OFFSET = ("camembert", "mpnet", "roberta", "xlm-roberta")
+"""Architectures that count their positions from the padding token's index on."""
+
+_BLOCKS = ("num_hidden_layers", "n_layers", "n_layer")
+_POSITIONS = ("max_position_embeddings", "n_positions")
+
+
+class Limits(NamedTuple):
+    """The most tokens a row may have and blocks there are to freeze; None where it is not known."""
+
+    tokens: int | None = None
+    blocks: int | None = None
+
+
+def read(source: Source) -> Limits:
+    """What the `config.json` of a model's folder says; nothing is known of a model that is elsewhere."""
+    try:
+        config = json.loads((Path(source.where) / "config.json").read_bytes())
+    except (OSError, ValueError):  # what is wrong with it, transformers will say
+        return Limits()
+    return Limits(_tokens(config), _number(config, _BLOCKS)) if isinstance(config, dict) else Limits()
+
+
+def _tokens(config: dict[str, Any]) -> int | None:
+    positions, padding = _number(config, _POSITIONS), config.get("pad_token_id")
+    if config.get("model_type") in OFFSET:
+        return positions - padding - 1 if positions and isinstance(padding, int) else None
+    relative = config.get("model_type") == "deberta-v2" and config.get("position_biased_input") is not True
+    return None if relative else positions
+
+
+def _number(config: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((config[name] for name in names if isinstance(config.get(name), int)), None)
