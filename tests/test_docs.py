@@ -22,7 +22,8 @@ from objectives.settings import Setting, Simulated, Transfer
 from objectives.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-TEXTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/architecture.md")]
+NAMES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/deployment.md")
+TEXTS = [ROOT / name for name in NAMES]
 README, ARCHITECTURE = (ROOT / name for name in ("README.md", "docs/architecture.md"))
 CHINESE = ROOT / "README.zh-CN.md"
 BOTH = README.read_text("utf-8") + CHINESE.read_text("utf-8")

@@ -71,10 +71,10 @@ def study(tmp_path: Path) -> Callable[..., str]:
 def launched(config: Config) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     processes: list[subprocess.Popen[bytes]] = []
 
-    def launch(file: str) -> subprocess.Popen[bytes]:
+    def launch(file: str, **environ: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "hpo", "launch", "-s", file, "-w", "1"]
         quiet = subprocess.DEVNULL
-        processes.append(subprocess.Popen(command, env=environment(config), stdout=quiet, stderr=quiet))
+        processes.append(subprocess.Popen(command, env=environment(config) | environ, stdout=quiet, stderr=quiet))
         return processes[-1]
 
     yield launch
@@ -120,6 +120,25 @@ def test_a_killed_trial_ends_as_an_undisturbed_one(
     assert ["died", "complete"] in histories
     assert "continues from the checkpoint of step" in hpo("logs", "-s", "killed").stdout
     assert not list((config.home / "artifacts").rglob("*.safetensors"))
+
+
+def test_a_trial_goes_on_on_another_machine(hpo: Hpo, study: Callable[..., str], config: Config, launched: Any) -> None:
+    """The first machine vanishes, launcher and worker at once; the second shares database and checkpoints alone."""
+    shared = str(config.home.parent / "shared")
+    elsewhere = replace(config, home=config.home.parent / "elsewhere", artifacts=shared)
+    file = study(TOY, "moved")
+    launch = launched(file, HPO_ARTIFACTS=shared)
+    wait_until(lambda: list(Path(shared).glob("checkpoints/*/*/00000[2-5]-*.safetensors")), 90)
+    launch.kill()
+    os.kill(worker(config), signal.SIGKILL)
+    places = {"HPO_HOME": str(elsewhere.home), "HPO_ARTIFACTS": shared}
+    hpo("worker", "-s", "moved", **places)
+    trial = shown(hpo, "moved", 0)
+    assert ([attempt["outcome"] for attempt in trial["history"]], trial["state"]) == (["died", "complete"], "COMPLETE")
+    attempts = [row["attempt"] for row in trial["curve"]]
+    assert (attempts, attempts[-1]) == (sorted(attempts), 2)
+    assert [row["step"] for row in trial["curve"]] == list(range(1, 9))
+    assert trial["curve"][1]["attempt"] == 1
 
 
 def test_a_stopped_trial_goes_on_where_it_was(hpo: Hpo, study: Callable[..., str], launched: Any) -> None:
