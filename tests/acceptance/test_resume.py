@@ -125,14 +125,13 @@ def test_a_killed_trial_ends_as_an_undisturbed_one(
 def test_a_trial_goes_on_on_another_machine(hpo: Hpo, study: Callable[..., str], config: Config, launched: Any) -> None:
     """The first machine vanishes, launcher and worker at once; the second shares database and checkpoints alone."""
     shared = str(config.home.parent / "shared")
-    elsewhere = replace(config, home=config.home.parent / "elsewhere", artifacts=shared)
-    file = study(TOY, "moved")
-    launch = launched(file, HPO_ARTIFACTS=shared)
+    places = {"HPO_ARTIFACTS": shared, "HPO_GRACE": "10"}
+    launch = launched(study(TOY, "moved"), **places)
     wait_until(lambda: list(Path(shared).glob("checkpoints/*/*/00000[2-5]-*.safetensors")), 90)
     launch.kill()
     os.kill(worker(config), signal.SIGKILL)
-    places = {"HPO_HOME": str(elsewhere.home), "HPO_ARTIFACTS": shared}
-    hpo("worker", "-s", "moved", **places)
+    said = hpo("worker", "-s", "moved", HPO_HOME=str(config.home.parent / "elsewhere"), **places)
+    assert "continues from the checkpoint of step" in said.stderr + said.stdout
     trial = shown(hpo, "moved", 0)
     assert ([attempt["outcome"] for attempt in trial["history"]], trial["state"]) == (["died", "complete"], "COMPLETE")
     attempts = [row["attempt"] for row in trial["curve"]]
