@@ -18,7 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from objectives.cutting import pooled_alike
-from objectives.layers import prefix
+from objectives.layers import FAMILIES, prefix
 
 _LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 _RAGGED = "hpo_ragged"
@@ -29,8 +29,9 @@ def lighten(model: Any, pooling: str, device: torch.device) -> list[str]:
 
     Losses and metrics agree with the plain model's, but for the last digits and for what dropout draws.
     """
-    attends = model.config._attn_implementation == "sdpa"
-    return [name for name, piece in _PIECES.items() if attends and piece(model, pooling, device)]
+    if model.config.model_type not in FAMILIES or model.config._attn_implementation != "sdpa":
+        return []
+    return [name for name, piece in _PIECES.items() if piece(model, pooling, device)]
 
 
 def _without_padding(model: Any, _pooling: str, device: torch.device) -> bool:

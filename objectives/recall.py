@@ -22,6 +22,7 @@ from objectives.cache import Cache
 from objectives.cutting import can_be_given, cut, pooled_alike, watched
 from objectives.devices import Machine
 from objectives.digests import hashed, setting, tokens, weights
+from objectives.parts import ran_out
 from objectives.pooling import POOLINGS
 
 log = logging.getLogger(__name__)
@@ -89,8 +90,10 @@ def recalled(
     try:
         depths.sort(key=lambda depth: (depth != frozen.depth, depth))
         found = _Library(frozen, splits, depths, machine, cache).recalled(None if certain else course)
-    except OSError as error:
-        found, reason = None, str(error)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, OSError) and not ran_out(error):
+            raise
+        found, reason = None, str(error) or type(error).__name__
         log.warning("frozen blocks run with every batch, the cache is of no use: %s", reason)
     return found
 

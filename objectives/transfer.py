@@ -104,8 +104,7 @@ class _Work:
         with watch("load"):
             model = load(self.settings, self.source, self.rows)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
-        with watch("cache"):
-            lesson = self._recalled(model, schedule)
+        lesson = self._recalled(model, schedule)
         with watch("load"):
             pieces = lean.lighten(model, self.settings.model.pooling, self.machine.device)
             how = {"cached": lesson is not None, "lean": pieces}
@@ -140,7 +139,8 @@ class _Work:
         frozen = recall.Frozen(model, chosen.frozen_layers, chosen.pooling, self.lesson.collate)
         course = recall.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
         splits = {"train": self.lesson.train, "valid": self.lesson.valid}
-        found = recall.recalled(frozen, splits, course, self.machine, self.cache, certain=before is True)
+        with self.watch("cache"):
+            found = recall.recalled(frozen, splits, course, self.machine, self.cache, certain=before is True)
         if found is None:
             return None
         recall.forget(frozen)

@@ -269,7 +269,7 @@ def test_a_study_is_controlled_by_commands(run: Run, config: Config, toy_file: P
 def test_a_study_that_is_not_there_is_controlled_by_nobody(run: Run, verb: str) -> None:
     options = {"cancel": ["-y"], "requeue": ["--failed"]}.get(verb, [])
     found = run(verb, "-s", "nowhere", *options)
-    assert (found.code, found.err) == (1, f"{UNKNOWN}, hpo launch makes one\n")
+    assert (found.code, found.err) == (1, f"{UNKNOWN}\n")
 
 
 @pytest.mark.parametrize(("answer", "code", "failed"), [("y\n", 0, 1), ("n\n", 130, 0), ("", 130, 0)])

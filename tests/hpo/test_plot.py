@@ -9,13 +9,13 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import Run
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from support import environment
 
@@ -41,6 +41,7 @@ TREE = {
     },
     "trials": 12,
 }
+Run = Callable[..., Any]
 BEGUN = datetime(2026, 11, 22, tzinfo=UTC)
 
 
@@ -237,7 +238,10 @@ def test_mistakes_are_one_line(read: Run, tmp_path: Path) -> None:
         "Error: --param is for slice, parallel, contour; asked for: c"
     )
     assert read("plot", "-s", "toy", "pie").code == 2
-    assert read("plot", "-s", "none").err == "Error: none: no such study in the database; hpo studies lists them\n"
+    assert (
+        read("plot", "-s", "none").err
+        == "Error: none: no such study in the database; hpo studies lists them, hpo launch makes one\n"
+    )
 
 
 def test_without_the_extra_a_line_says_what_to_install(read: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -279,7 +279,11 @@ def test_an_upgrade_from_the_previous_release_loses_nothing(released: str, run: 
     assert len(before["public.trials"]) == 9
     assert {row["activity"] for row in before["hpo.trials"]} >= {"paused", "waiting for a worker"}
     schema.upgrade(Database(locate=lambda: parse_url(released), grace=0.01))
-    assert contents(released, before) == before
+    after = contents(released, before)
+    for seen in (before, after):  # a queued trial shows its parameters since
+        for row in seen["hpo.trials"]:
+            row["params"] = None if row["state"] == "WAITING" else row["params"]
+    assert after == before
     assert run("studies", HPO_DATABASE_URL=released).code == 0
     store = Store(database(released))
     numbers = [begun(store, "old", f"w{index}").claim for index in range(5)]

@@ -232,7 +232,9 @@ def test_what_is_tuned_is_named_by_the_models_of_the_study(load: Load, tmp_path:
     (tmp_path / "mine").mkdir()
     assert spec.subject(load("model.name=./mine")) == f"text-classification with {tmp_path / 'mine'}"
     assert spec.subject(load("model.name=./mine"), tmp_path) == f"text-classification with {tmp_path / 'mine'}"
-    with pytest.raises(SpecError, match=r"^study pets: objective\.model\.name: there is no folder '/data/mine'$"):
+    with pytest.raises(
+        SpecError, match=r"^study pets: objective\.model\.name: there is no folder '/data/mine'; right is"
+    ):
         spec.subject(load("model.name=./mine"), Path("/data"))
 
 

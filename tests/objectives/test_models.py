@@ -125,7 +125,7 @@ def test_dropout_is_the_models_own_unless_set(checkpoint: Checkpoint) -> None:
 
 
 def test_dropout_of_a_model_without(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_DROPOUTS", ("no_such_name",))
+    monkeypatch.setattr(models, "DROPOUTS", ("no_such_name",))
     with pytest.raises(ModelError, match=r"model\.dropout: bert has no dropout"):
         _load(checkpoint("bert"), dropout=0.25)
 
@@ -328,8 +328,9 @@ def test_pooling_puts_the_same_head_on_every_family(checkpoint: Checkpoint, fami
 def test_poolings_overlook_padding(checkpoint: Checkpoint, pooling: str) -> None:
     model = _load(checkpoint("bert"), pooling=pooling)
     with torch.inference_mode():
-        short = model(torch.tensor([[2, 4, 3]]), torch.tensor([[1, 1, 1]])).logits
-        padded = model(torch.tensor([[2, 4, 3, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]])).logits
+        short = model(input_ids=torch.tensor([[2, 4, 3]]), attention_mask=torch.tensor([[1, 1, 1]])).logits
+        mask = torch.tensor([[1, 1, 1, 0, 0]])
+        padded = model(input_ids=torch.tensor([[2, 4, 3, 0, 0]]), attention_mask=mask).logits
     torch.testing.assert_close(short, padded)
 
 
