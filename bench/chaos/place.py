@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 
 import psycopg2
 
+from bench.chaos import processes
 from bench.server import environment
 from hpo import postgres
 from hpo.config import Config
@@ -127,7 +129,8 @@ def place(epochs: int) -> Iterator[Place]:
         (root / "rows.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in _rows()))
         yield found
     finally:
-        postgres.stop(found.config.home, force=True)
+        for pid in processes.everything(root, found.config.home):  # none, unless it was cut short
+            processes.send(pid, signal.SIGKILL)
         if small:
             subprocess.run(["umount", found.disk], check=False)
         shutil.rmtree(root, ignore_errors=True)
