@@ -20,6 +20,7 @@ from hpo.errors import StudyError, no_study
 from hpo.spec import StudySpec, changed, differences
 
 CREATE_LOCK = 0x68706F03
+CREATE_SECONDS = 60  # Optuna makes its study while our transaction waits, however short the grace
 DELETIONS = 10
 _DELETED = "the study was deleted"
 
@@ -82,6 +83,7 @@ class Store:
         where there is nothing to add to, or where what is searched, how, or the rows differ from what is there.
         """
         with self.engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{CREATE_SECONDS}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATE_LOCK})
             plan = _plan(connection, spec.study)
             if plan is None and more:

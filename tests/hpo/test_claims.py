@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from hpo import claims
@@ -15,7 +16,7 @@ from hpo.claims import Nothing
 from hpo.errors import StudyError
 from hpo.running import Study, Superseded
 from hpo.spec import StudySpec
-from hpo.store import Store
+from hpo.store import Plan, Store
 from objectives.evaluation import Evaluation, Result
 
 TREE = {
@@ -354,6 +355,20 @@ def test_a_worker_frozen_within_a_transaction_loses_its_locks(store: Store) -> N
         connection.execute(text("SELECT 1"))
     connection.close()
     frozen.close()
+
+
+class Slow(Store):
+    """A store on a busy machine: Optuna takes its time."""
+
+    def write_plan(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
+        time.sleep(0.6)
+        return super().write_plan(connection, spec, fingerprint)
+
+
+def test_a_study_is_made_at_leisure_however_short_the_grace(store: Store) -> None:
+    busy = Slow(replace(store.database, grace=0.3))
+    assert busy.create(spec()).study_id
+    busy.close()
 
 
 @pytest.mark.parametrize(("step", "loss", "pruned"), [(2, 9.0, True), (3, 9.0, False), (3, float("nan"), True)])
