@@ -23,16 +23,17 @@ from optuna.storages import BaseStorage
 
 from hpo import config as configuration
 from hpo import space
-from hpo.attempts import Claim, Standing, Worker
+from hpo.attempts import Claim, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
-from hpo.database import LOST, explain, is_full
+from hpo.database import explain, is_full
 from hpo.delivery import Delivery, Dispatch
 from hpo.errors import DatabaseError, HpoError
 from hpo.keeping import Keeper, kept, sweep
 from hpo.launch.devices import used
 from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
+from hpo.pulse import Pulse
 from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, open_storage
 from hpo.spec import StudySpec, settings_for
 from hpo.store import Plan, Store, open_store
@@ -297,58 +298,6 @@ class Work:
             if self._last is not None:
                 self.keeper.offer(self._last, self.delivery.undelivered(), last=True)
             raise
-
-
-class Pulse:
-    """The one thread of a worker beside its work: it marks life and watches for the parent's death."""
-
-    def __init__(self, store: Store, seconds: float, stop: threading.Event, parent: int | None) -> None:
-        self.store, self.seconds, self.stop, self.parent = store, seconds, stop, parent
-        self.claim: Claim | None = None
-        self._told: tuple[Claim | None, Standing] = (None, Standing())
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-
-    def __enter__(self) -> Pulse:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def standing(self, claim: Claim) -> Standing:
-        """What the last beat for this claim was told."""
-        told, standing = self._told
-        return standing if told is claim else Standing()
-
-    @contextmanager
-    def on(self, claim: Claim) -> Iterator[None]:
-        """Beat for this claim within the block."""
-        self.claim = claim
-        try:
-            yield
-        finally:
-            self.claim = None
-
-    def _run(self) -> None:
-        waited = 0.0
-        tick = min(1.0, self.seconds)
-        while not self._over.wait(tick):
-            if self.parent is not None and os.getppid() != self.parent:
-                self.stop.set()
-            waited += tick
-            if waited >= self.seconds:
-                waited = 0.0
-                self._beat()
-
-    def _beat(self) -> None:
-        claim = self.claim
-        try:
-            if claim is not None:
-                self._told = (claim, self.store.beat(claim))
-        except LOST as error:
-            log.warning("no beat: %s", explain(error))
 
 
 _current: list[str] = ["-"]
