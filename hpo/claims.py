@@ -67,7 +67,8 @@ _HELD = {"pause": Nothing.PAUSED, "stop": Nothing.STOPPED}
 _LEFT = text(
     f"""
     SELECT coalesce(bool_or(NOT held), false), coalesce(bool_or(held), false)
-    FROM (SELECT trial_id FROM hpo.attempts WHERE study_id = :study AND current
+    FROM (SELECT trial_id FROM hpo.attempts a JOIN trials t USING (trial_id)
+          WHERE a.study_id = :study AND current AND t.state = 'RUNNING'
           UNION SELECT trial_id FROM trials WHERE study_id = :study AND state = 'WAITING') t,
          LATERAL (SELECT {wishes.HOLDS_TRIAL.format(trial="t.trial_id")} AS held) h
     """

@@ -128,7 +128,7 @@ def _paused_trials(connection: Connection, plan: Plan) -> str:
 
 _PAUSED = text(
     "SELECT t.number FROM hpo.wishes w JOIN trials t USING (trial_id) "
-    "WHERE w.study_id = :study AND w.stands ORDER BY t.number"
+    "WHERE w.study_id = :study AND w.stands AND t.state IN ('RUNNING', 'WAITING') ORDER BY t.number"
 )
 # Who reports or finishes holds the attempt's row: what is read after it is how the trial stands, and stays.
 _WAIT = text(

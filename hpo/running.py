@@ -162,7 +162,9 @@ class RunningTrial:
         if evaluation.step <= self._last_step:
             return False
         if self._unsure:  # the last call was cut off: perhaps Optuna has heard of the step, and we have not
-            self.claim = self.store.position(self.claim)
+            with self.store.engine.begin() as connection:
+                self._own(connection)  # an adopter's half-done step is not ours to undo
+                self.claim = attempts.position(connection, self.claim)
             self._last_step, self._reported_step = self.claim.last_step, self.claim.reported_step
             if evaluation.step <= self._last_step:
                 return self.claim.pruned

@@ -176,11 +176,6 @@ class Store:
         with self.engine.begin() as connection:
             return [(row.study_id, row.study_name) for row in connection.execute(_OPEN)]
 
-    def position(self, claim: Claim) -> Claim:
-        """How far the trial of this claim came, as the database has it; what was left half-done is undone."""
-        with self.engine.begin() as connection:
-            return attempts.position(connection, claim)
-
     def beat(self, claim: Claim) -> Standing:
         """Mark life; whether the attempt is this worker's still, and what people want of it."""
         with self.engine.begin() as connection:

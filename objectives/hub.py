@@ -171,5 +171,8 @@ _WORDS: dict[Kind, str] = {"model": "model", "dataset": "data set"}
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    config = json.loads(path.read_text("utf-8"))
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.name: {path} cannot be read: {error}; remove it, and it is fetched again") from None
     return config if isinstance(config, dict) else {}

@@ -50,9 +50,11 @@ def needs_code(source: Source) -> ModelError:
 
 def _in_folder(source: Source) -> Found:
     folder = Path(source.where)
-    files = frozenset(path.name for path in folder.iterdir() if path.is_file())
     try:
+        files = frozenset(path.name for path in folder.iterdir() if path.is_file())
         config = json.loads((folder / "config.json").read_text("utf-8")) if "config.json" in files else {}
+    except OSError as error:
+        raise ModelError(f"model.name: {error.filename} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ModelError(f"model.name: {folder / 'config.json'} is broken JSON: {error}") from None
     return Found(config if isinstance(config, dict) else {}, files)

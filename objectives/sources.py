@@ -54,7 +54,8 @@ PUBLISHED = {
 }
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_LOGIN = re.compile(r"(?<=://)[^/\s]+@")
+_QUERY = re.compile(r"(://[^\s?]+)\?\S+")
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def is_url(name: str) -> bool:
 
 
 def without_login(text: str) -> str:
-    """A text whose URLs have neither user nor password in them."""
-    return _LOGIN.sub("", text)
+    """A text whose URLs have neither user nor password in them, nor a query, which may hold a key."""
+    return _QUERY.sub(r"\1", _LOGIN.sub("", text))
 
 
 def _packaged(name: str, alias: Alias) -> Path:

@@ -359,6 +359,19 @@ def test_cancel_and_finish_at_once_agree(store: Store) -> None:
     assert rows(store, "SELECT state, outcome FROM hpo.trials ORDER BY number") == [states[end] for end, _ in both]
 
 
+def test_a_trial_that_is_over_keeps_nobody_waiting(store: Store) -> None:
+    """Its worker was killed between telling Optuna and closing its attempt, and the study was paused then."""
+    create(store, trials=1)
+    trial = evaluate(begun(store), step=1)
+    control.pause(store, "toy", ME, [0])
+    control.pause(store, "toy", ME)
+    trial.trial.study.tell(trial.trial, 0.5)
+    assert claim(store, "two") is Nothing.DONE
+    control.resume(store, "toy", ME)
+    with pytest.raises(StudyError, match=r"^toy: it is not paused$"):  # of its trials none is, either
+        control.resume(store, "toy", ME)
+
+
 def test_nothing_is_claimed_after_a_pause(store: Store) -> None:
     """Four workers claim while the study is paused again and again: who sees it paused gets nothing."""
     create(store, trials=40)

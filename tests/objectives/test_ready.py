@@ -21,6 +21,7 @@ from objectives.errors import ModelError
 from objectives.host import Host
 from objectives.ready import ready
 from objectives.settings import Model
+from objectives.sources import without_login
 
 Checkpoint = Callable[[str], Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -247,3 +248,15 @@ print(trial.run(wanted, lambda _: None, host=Host("cpu", allow_code=True)).train
         [sys.executable, "-c", script], env=environ, cwd=root, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["True", "True", "False", "True"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("s3://me:pass@word@host/model", "s3://host/model"),
+        ("https://host/model?sig=secret&token=x is gone", "https://host/model is gone"),
+        ("https://host/a@b", "https://host/a@b"),
+    ],
+)
+def test_what_people_read_holds_no_login(written: str, shown: str) -> None:
+    assert without_login(written) == shown
