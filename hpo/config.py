@@ -51,10 +51,8 @@ class Config:
     marks life every `beat` seconds and is taken for dead after `grace` seconds without; it waits `patience` seconds for
     a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest, into
     `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code that comes with a model is
-    run only with `allow_code`.
-    `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. What trials need not compute again is
-    in `cache`, a folder of `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the
-    free disk.
+    run only with `allow_code`. What trials need not compute again is in `cache`, a folder of `home` by default,
+    `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk.
     """
 
     home: Path
