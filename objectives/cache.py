@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,15 +77,17 @@ class Cache:
     def write(self, name: str, size: int) -> Iterator[BinaryIO]:
         """A stream for this file's `size` bytes, there under its name when the block ends well.
 
-        Room is made by removing what was not used for longest. Raises OSError, also where the disk is full.
+        Each writer has a part of its own, and who ends last replaces an equal file. Room is made by removing what was
+        not used for longest. Raises OSError, also where the disk is full.
         """
-        part = self.folder / f"{name}.part"
+        part, stream = self._part(name)
         try:
-            with part.open("wb") as stream:
+            with stream:  # locked until the part has its name
                 self._make_room(size)
                 _reserve(stream, size)
                 yield stream
-            part.rename(self.folder / f"{name}-{_digest(part)}.safetensors")
+                stream.flush()
+                part.rename(self.folder / f"{name}-{_digest(stream)}.safetensors")
         finally:
             part.unlink(missing_ok=True)
 
@@ -113,7 +117,26 @@ class Cache:
             entry.path.unlink(missing_ok=True)
         return found
 
+    def _part(self, name: str) -> tuple[Path, BinaryIO]:
+        """A new file that nobody else writes, locked for as long as it is open."""
+        while True:
+            part = self.folder / f"{name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+            stream = part.open("x+b")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if os.fstat(stream.fileno()).st_nlink:
+                return part, stream
+            stream.close()  # swept away before it was locked
+
+    def _sweep(self) -> None:
+        """Remove the parts that nobody has locked: their writers were killed."""
+        for part in self.folder.glob("*.part"):
+            with suppress(BlockingIOError, FileNotFoundError, PermissionError), part.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+                log.info("%s is removed: its writer is gone", part.name)
+
     def _make_room(self, size: int) -> None:
+        self._sweep()
         entries, room = self.entries(), self.room()
         held = sum(entry.size for entry in entries)
         for entry in entries:
@@ -144,12 +167,13 @@ def _is_whole(path: Path) -> bool:
 @lru_cache(maxsize=4096)
 def _digest_at(path: Path, _inode: int, _size: int, _modified: int) -> str:
     """The digest, computed again only when the file's size or time changes."""
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
-    digest = xxhash.xxh3_64()
     with path.open("rb") as stream:
-        while some := stream.read(1 << 22):
-            digest.update(some)
+        return _digest(stream)
+
+
+def _digest(stream: BinaryIO) -> str:
+    digest = xxhash.xxh3_64()
+    stream.seek(0)
+    while some := stream.read(1 << 22):
+        digest.update(some)
     return digest.hexdigest()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from support import wait_until
@@ -96,8 +98,41 @@ def test_half_a_file_counts_and_stays(cache: Cache) -> None:
     with cache.write("first", 4) as one, cache.write("second", 5) as two:
         one.write(b"abcd")
         two.write(b"abcde")
-        assert names(cache) == ["first.part", "second.part"]
+        assert [name.partition(".")[0] for name in names(cache)] == ["first", "second"]
     assert sorted(names(cache)) == ["first", "second"]
+
+
+def test_two_who_write_one_file_do_not_meet(cache: Cache) -> None:
+    with cache.write("states", 5) as one:
+        one.write(b"ab")
+        with cache.write("states", 5) as two:
+            two.write(b"abcde")
+        one.write(b"cde")
+        assert [path.read_bytes() for path in cache.folder.glob("*.safetensors")] == [b"abcde"]
+    assert [entry.path.read_bytes() for entry in cache.entries()] == [b"abcde"]
+    assert cache.find("states")
+
+
+def test_what_a_killed_writer_left_makes_room_first(cache: Cache) -> None:
+    put(cache, "old")
+    left = cache.folder / "states.1-00000000.part"
+    left.write_bytes(b"abcdef")
+    put(cache, "new")
+    assert names(cache) == ["old", "new"]
+
+
+def test_a_part_swept_before_it_is_locked_is_begun_anew(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, swept = fcntl.flock, list[Path]()
+
+    def late(stream: BinaryIO, how: int) -> None:
+        if not swept:
+            swept.append(Path(stream.name))
+            swept[0].unlink()
+        lock(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert put(cache, "states").read_bytes() == b"abc"
+    assert swept
 
 
 def test_without_a_limit_it_is_a_share_of_the_free_disk(tmp_path: Path) -> None:
@@ -150,6 +185,7 @@ def test_a_killed_builder_leaves_the_lock(cache: Cache, tmp_path: Path) -> None:
     with cache.building("group") as alone:
         assert alone
     assert put(cache, "states").read_bytes() == b"abc"
+    assert names(cache) == ["states"]
 
 
 def test_clear_while_in_use(cache: Cache) -> None:
