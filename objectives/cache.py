@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,8 @@ from filelock import FileLock, Timeout
 log = logging.getLogger(__name__)
 SHARE = 5
 """Without a limit the cache takes one part in so many of the disk that is free."""
+GLANCE = 0.2
+"""Seconds after which who waits for another's build heeds what may end the wait."""
 
 
 class Entry(NamedTuple):
@@ -56,22 +58,19 @@ class Cache:
         return None
 
     @contextmanager
-    def building(self, group: str) -> Iterator[bool]:
+    def building(self, group: str, heed: Callable[[], None]) -> Iterator[bool]:
         """Whether the block is the only one, on this machine, that builds files of a group; False if others took too
-        long. Raises OSError where the folder cannot be used."""
+        long. Raises OSError where the folder cannot be used, and what `heed`, called while it waits, raises."""
         locks = self.folder / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         # Few names that stay: a lock's file cannot be removed without a race.
-        lock = FileLock(locks / f"{group[:2]}.lock", timeout=self.patience)
+        lock = FileLock(locks / f"{group[:2]}.lock")
+        alone = _acquired(lock, self.patience, heed)
         try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
+            yield alone
         finally:
-            lock.release()
+            if alone:
+                lock.release()
 
     @contextmanager
     def write(self, name: str, size: int) -> Iterator[BinaryIO]:
@@ -146,6 +145,21 @@ class Cache:
                 log.info("cached file %s is removed to make room", entry.path.name)
                 entry.path.unlink(missing_ok=True)
                 held -= entry.size
+
+
+def _acquired(lock: FileLock, patience: float, heed: Callable[[], None]) -> bool:
+    """Whether the lock was there within so many seconds; it is held then."""
+    until = time.monotonic() + patience
+    while True:
+        heed()
+        left = until - time.monotonic()
+        try:
+            lock.acquire(timeout=max(0.0, min(GLANCE, left)))
+        except Timeout:
+            if left <= GLANCE:
+                return False
+        else:
+            return True
 
 
 def _reserve(stream: BinaryIO, size: int) -> None:

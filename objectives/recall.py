@@ -22,6 +22,7 @@ from objectives.cache import Cache
 from objectives.cutting import can_be_given, cut, pooled_alike, watched
 from objectives.devices import Machine
 from objectives.digests import hashed, setting, tokens, weights
+from objectives.evaluation import Heed, unheeded
 from objectives.parts import ran_out
 from objectives.pooling import POOLINGS
 
@@ -78,20 +79,23 @@ def recalled(
     machine: Machine,
     cache: Cache,
     certain: bool = False,
+    heed: Heed = unheeded,
 ) -> dict[str, list[Example]] | None:
     """The rows with their states, each split's computed at most once by all who share the cache.
 
-    None where that does not pay, which `certain` passes over, or where it cannot be: the reason is in the log.
+    None where that does not pay, which `certain` passes over, or where it cannot be: the reason is in the log. Raises
+    what `heed` raises, called before each batch and while another computes them.
     """
+    heeded = _Heeded(heed)
     depths = [depth for depth in {frozen.depth, *cache.depths} if can_be_given(frozen.model, depth)]
     if frozen.depth not in depths:
         log.info("frozen blocks run with every batch: a %s cannot go on from here", frozen.model.config.model_type)
         return None
     try:
         depths.sort(key=lambda depth: (depth != frozen.depth, depth))
-        found = _Library(frozen, splits, depths, machine, cache).recalled(None if certain else course)
+        found = _Library(frozen, splits, depths, machine, cache).recalled(None if certain else course, heeded)
     except (OSError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, OSError) and not ran_out(error):
+        if error is heeded.raised or not (isinstance(error, OSError) or ran_out(error)):
             raise
         found, reason = None, str(error) or type(error).__name__
         log.warning("frozen blocks run with every batch, the cache is of no use: %s", reason)
@@ -110,6 +114,21 @@ def collate(examples: Sequence[Example], plain: Collate) -> Batch:
     mask = batch.inputs["attention_mask"][:, : states.shape[1]]
     inputs = {name: value for name, value in batch.inputs.items() if name not in ("input_ids", "attention_mask")}
     return Batch({**inputs, "inputs_embeds": states, "attention_mask": mask}, batch.labels)
+
+
+class _Heeded:
+    """A heed that knows what it raised, so that no end of the trial is taken for a cache that is of no use."""
+
+    def __init__(self, heed: Heed) -> None:
+        self.heed = heed
+        self.raised: BaseException | None = None
+
+    def __call__(self) -> None:
+        try:
+            self.heed()
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 class _Library:
@@ -136,19 +155,19 @@ class _Library:
             for part in self.parts
         }
 
-    def recalled(self, course: Course | None) -> dict[str, list[Example]] | None:
+    def recalled(self, course: Course | None, heed: Heed) -> dict[str, list[Example]] | None:
         """The rows with their states, built where it pays for this course, or in any case without one."""
         if not all(self._there()):
             reason = course and self._not_worth(course)
             if reason:
                 log.info("frozen blocks run with every batch: %s", reason)
                 return None
-            with self.cache.building(hashed(self.digests.values())) as alone:
+            with self.cache.building(hashed(self.digests.values()), heed) as alone:
                 if not alone:
                     log.warning("frozen blocks run with every batch: another worker has their states for too long")
                     return None
                 for name in self.rows:
-                    self._build(name)
+                    self._build(name, heed)
         pooled = self.own.pooling is not None
         return {name: rows.recalled(self._read(name), pooled) for name, rows in self.rows.items()}
 
@@ -191,7 +210,7 @@ class _Library:
             return None
         return said
 
-    def _build(self, name: str) -> None:
+    def _build(self, name: str, heed: Heed) -> None:
         """Write the files that are missing for a split, in one pass over its rows."""
         keys = {part: self.keys[name, part] for part in self.parts}
         missing = {part: key for part, key in keys.items() if self.cache.find(key) is None}
@@ -200,6 +219,7 @@ class _Library:
         rows, streams = self.rows[name], dict[Part, BinaryIO]()
         with ExitStack() as stack, _states(self.frozen, self.machine, missing) as read:
             for some in chunks(rows.order, BATCH):
+                heed()
                 for part, states in read([rows.examples[row] for row in some]).items():
                     if part not in streams:
                         header = _header(rows.shape(part, states.shape[1]), _NAMES[states.dtype])

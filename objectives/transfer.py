@@ -140,7 +140,7 @@ class _Work:
         course = recall.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
         splits = {"train": self.lesson.train, "valid": self.lesson.valid}
         with self.watch("cache"):
-            found = recall.recalled(frozen, splits, course, self.machine, self.cache, certain=before is True)
+            found = recall.recalled(frozen, splits, course, self.machine, self.cache, before is True, self.heed)
         if found is None:
             return None
         recall.forget(frozen)

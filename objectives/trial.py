@@ -31,7 +31,7 @@ def run(
     earlier: Mapping[str, Any] | None = None,
     host: Host = HERE,
 ) -> Result:
-    """Run a trial; `report` is called at each evaluation, `heed` between optimizer steps; both may raise to end it.
+    """Run a trial; `report` is called at each evaluation, `heed` often in between; both may raise to end it.
 
     `resume` is the snapshot of an earlier run with the same settings and rows, which this run continues; without one,
     `earlier` may be that run's facts. Its threads, unless `host` has some, and the rows that it computed at once are

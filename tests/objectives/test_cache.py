@@ -13,14 +13,16 @@ import pytest
 from support import wait_until
 
 from objectives.cache import Cache
+from objectives.evaluation import unheeded
 
 BUILDER = """
 import sys, time
 from pathlib import Path
 from objectives.cache import Cache
+from objectives.evaluation import unheeded
 cache = Cache(Path(sys.argv[1]), limit=1000)
 Path(sys.argv[2]).touch()
-with cache.building("group") as alone:
+with cache.building("group", unheeded) as alone:
     if cache.find("states") is None:
         with cache.write("states", 3) as stream:
             while not Path(sys.argv[3]).exists():
@@ -167,11 +169,24 @@ def test_two_processes_build_once(cache: Cache, tmp_path: Path) -> None:
 
 def test_who_waits_too_long_goes_on_without(cache: Cache) -> None:
     hasty = Cache(cache.folder, patience=0.05)
-    with cache.building("group") as alone:
+    with cache.building("group", unheeded) as alone:
         assert alone
-        with hasty.building("group") as second:
+        with hasty.building("group", unheeded) as second:
             assert not second
-    with hasty.building("group") as alone:
+    with hasty.building("group", unheeded) as alone:
+        assert alone
+
+
+def test_who_waits_heeds(cache: Cache) -> None:
+    glances = iter([None, None, KeyError("ended")])
+
+    def heed() -> None:
+        if error := next(glances):
+            raise error
+
+    with cache.building("group", unheeded), pytest.raises(KeyError, match="ended"), cache.building("group", heed):
+        pytest.fail("another builds")
+    with cache.building("group", unheeded) as alone:
         assert alone
 
 
@@ -182,7 +197,7 @@ def test_a_killed_builder_leaves_the_lock(cache: Cache, tmp_path: Path) -> None:
     wait_until(lambda: list(cache.folder.glob("*.part")))
     process.kill()
     process.wait()
-    with cache.building("group") as alone:
+    with cache.building("group", unheeded) as alone:
         assert alone
     assert put(cache, "states").read_bytes() == b"abc"
     assert names(cache) == ["states"]

@@ -16,10 +16,10 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoTokenizer
 
-from objectives import data, layers, models, settings, sources, trial
+from objectives import data, layers, models, recall, settings, sources, trial
 from objectives.cache import Cache
 from objectives.errors import ModelError
-from objectives.evaluation import Evaluation, Result, Snapshot
+from objectives.evaluation import Evaluation, Result, Snapshot, unheeded
 from objectives.host import Host
 from objectives.plan import plan
 
@@ -216,6 +216,29 @@ def test_a_full_disk_costs_the_cache_not_the_trial(
     assert numbers(evaluations) == numbers(run(chosen())[0])
     assert "No space left" in caplog.text
     assert cache.entries() == []
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_building_heeds_before_each_batch(
+    chosen: Callable[..., settings.Transfer],
+    cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+) -> None:
+    monkeypatch.setattr(recall, "BATCH", 4)
+    written = list[str]()
+
+    def heed() -> None:
+        written.extend(str(path) for path in cache.folder.glob("*.part"))
+        if written:
+            raise error("ended")
+
+    with pytest.raises(error, match="ended"):
+        run(chosen(), cache, heed=heed)
+    assert written
+    assert cache.entries() == []
+    with Cache(cache.folder, patience=0).building("group", unheeded) as alone:
+        assert alone
 
 
 def test_a_cache_that_is_too_small_is_passed_over(
