@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from objectives.batches import Batch, Example, by_length, chunks
+from objectives.batches import Batch, Example, Recalled, by_length, chunks
 from objectives.devices import Machine
 from objectives.evaluation import Evaluation, Heed, unheeded
 from objectives.layers import train_mode
@@ -129,11 +129,21 @@ class School:
 
     def _answers(self, rows_at_once: int) -> tuple[Tensor, Tensor]:
         """The logits and the labels of all validation rows, from batches of so many."""
-        if not self.exams or rows_at_once < self.room.evaluate:
-            self.exams = [self._batch(self.lesson.valid, some) for some in chunks(self.rows, rows_at_once)]
-            self.room.evaluate = rows_at_once
-        logits, labels = (torch.cat(parts) for parts in zip(*map(self._answer, self.exams), strict=True))
+        exams = self._exams(rows_at_once)
+        self.room.evaluate = rows_at_once
+        logits, labels = (torch.cat(parts) for parts in zip(*map(self._answer, exams), strict=True))
         return logits, labels
+
+    def _exams(self, rows_at_once: int) -> Iterable[Batch]:
+        """All validation rows in batches, made once, unless they hold the states of all tokens: made one by one then,
+        since a padded copy of these may be larger than the model."""
+        if self.exams and rows_at_once == self.room.evaluate:
+            return self.exams
+        made = (self._batch(self.lesson.valid, some) for some in chunks(self.rows, rows_at_once))
+        if any(isinstance(row, Recalled) and len(row.states) > 1 for row in self.lesson.valid):
+            return made
+        self.exams = list(made)
+        return self.exams
 
     def _answer(self, exam: Batch) -> tuple[Tensor, Tensor]:
         self.heed()

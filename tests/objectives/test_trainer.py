@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from objectives import devices, layers, models, optimizers, parts, sources, trainer
-from objectives.batches import Batch, Example, pad
+from objectives.batches import Batch, Example, Recalled, pad
 from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Snapshot
 from objectives.plan import plan
@@ -344,6 +345,24 @@ def test_validation_is_the_plain_loss_of_all_rows_in_order(bert: Path) -> None:
     assert evaluation.metrics["val_loss"] == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
     assert evaluation.metrics["accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
     assert evaluation.details["labels"] == labels.tolist()
+
+
+@pytest.mark.parametrize(("states", "collated"), [(None, 1), (1, 1), (3, 2)])
+def test_batches_of_states_are_not_kept(bert: Path, states: int | None, collated: int) -> None:
+    seen = list[Example]()
+
+    def collate(examples: Sequence[Example]) -> Batch:
+        seen.extend(example for example in examples if any(example is row for row in valid))
+        return _collate(examples)
+
+    valid = [
+        replace(row) if states is None else Recalled(row.tokens, row.label, torch.ones(states, 2)) for row in VALID
+    ]
+    run = Run(bert, trainer.Lesson(TRAIN, valid, collate, PLAIN, PLAIN, _scores), eval_batch_size=5)
+    assert [_comparable(each) for each in run.evaluations] == [
+        _comparable(each) for each in Run(bert, eval_batch_size=5).evaluations
+    ]
+    assert len(seen) == collated * len(VALID)
 
 
 def test_train_loss_is_the_mean_over_the_rows_since_the_last_evaluation(bert: Path) -> None:
