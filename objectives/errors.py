@@ -25,3 +25,7 @@ class OutOfMemoryError(InfeasibleError):
 
 class ModelError(ObjectiveError):
     """The model cannot be loaded, or nothing in it is left to learn."""
+
+
+class SnapshotError(OSError):
+    """A trial's state cannot be copied; as with a disk that is full, this costs the checkpoint and not the trial."""

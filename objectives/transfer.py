@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -13,12 +13,14 @@ import torch
 from objectives import data, devices, layers, lean, losses, models, parts, recall, trainer
 from objectives.batches import Example
 from objectives.cache import Cache
+from objectives.errors import SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
 from objectives.host import Host
 from objectives.plan import Plan, plan
 from objectives.ready import located, ready
 from objectives.settings import Data, Transfer
 from objectives.sources import Source
+from objectives.state import State
 from objectives.stopwatch import Stopwatch
 from objectives.tasks import TASKS
 
@@ -117,15 +119,23 @@ class _Work:
             facts = {**self._runtime(how), **sizes, **self._facts(schedule)}
             return Result(state.progress.evaluations, trainable, dict(watch.seconds), facts)
 
+        held = [state]
+
         def snapshot() -> Snapshot:
-            made = state.save()
+            made = _saved(held)
             return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=self._runtime(how))
 
-        for evaluation in trainer.fit(state, lesson or self.lesson, training, schedule, self.machine, watch, self.heed):
-            if self.room != self.begun:
-                parts.remember(self.settings, self.machine.device.type, self.room)
-            with watch("report"):
-                self.report(replace(evaluation, result=result(), snapshot=snapshot))
+        try:
+            for evaluation in trainer.fit(
+                state, lesson or self.lesson, training, schedule, self.machine, watch, self.heed
+            ):
+                if self.room != self.begun:
+                    parts.remember(self.settings, self.machine.device.type, self.room)
+                with watch("report"):
+                    self.report(replace(evaluation, result=result(), snapshot=snapshot))
+        except BaseException:
+            held.clear()  # who still has an evaluation must not hold the model, while the next training needs its memory
+            raise
         return result()
 
     def _recalled(self, model: Any, schedule: Plan) -> trainer.Lesson | None:
@@ -160,6 +170,13 @@ class _Work:
             **({"notices": list(rows.notices)} if rows.notices else {}),
             "evaluations_per_epoch": schedule.evaluations_per_epoch,
         }
+
+
+def _saved(held: Sequence[State]) -> Snapshot:
+    """A copy of the state that is held; raises SnapshotError where none is any more."""
+    if not held:
+        raise SnapshotError("the training that made this evaluation was given up")
+    return held[0].save()
 
 
 def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:

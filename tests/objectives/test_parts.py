@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from objectives import parts, settings, trial
+from objectives import parts, settings, trainer, trial
 from objectives.batches import Batch, Example
-from objectives.errors import InfeasibleError
+from objectives.errors import InfeasibleError, SnapshotError
 from objectives.evaluation import Evaluation, Result, Snapshot
 from objectives.host import Host
 from objectives.tasks import TASKS
@@ -123,6 +123,27 @@ def test_a_size_gives_the_same_bits_wherever_memory_ran_out(chosen: settings.Set
     assert [step for step, _ in losses(late)] == [1, 2, 3, 4]
     assert losses(late)[2:] == losses(obeyed)[2:]
     assert losses(late)[:2] != losses(obeyed)[:2]  # as they were reported, once
+
+
+def test_an_evaluation_does_not_hold_the_model_of_a_training_that_ran_out(
+    chosen: settings.Settings, narrow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    start = trainer.start
+
+    def started(model: Any, *others: Any) -> Any:
+        alive.append(sum(earlier() is not None for earlier in models))
+        models.append(weakref.ref(model))
+        return start(model, *others)
+
+    monkeypatch.setattr(trainer, "start", started)
+    narrow(12, since=6)  # in the second epoch: two evaluations are out by then, and kept
+    evaluations, _ = run(chosen)
+    assert alive == [0, 0]
+    with pytest.raises(SnapshotError, match="was given up"):
+        evaluations[0].snapshot()
+    assert evaluations[-1].snapshot().tensors  # that of a training that ended is still to be had
 
 
 def snapshot_of(chosen: settings.Settings, **options: Any) -> Snapshot:
