@@ -11,14 +11,15 @@ from typing import Any
 import psycopg2
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, TimeoutError
 
 from hpo import postgres
 from hpo.config import VARIABLES, Config
 from hpo.errors import DatabaseError
 
 DRIVER = "postgresql+psycopg2"
-LOST = (OperationalError, InterfaceError, DatabaseError)  # what a server that went away raises
+LOST = (OperationalError, InterfaceError, TimeoutError, DatabaseError)
+"""What a server that went away raises; TimeoutError is the pool's, whose connections wait for an answer."""
 _ACCEPTED = {"postgres", "postgresql", DRIVER}
 _VARIABLE = VARIABLES["database_url"]
 _ADVICE = {
@@ -54,6 +55,7 @@ class Database:
         url = self.locate()
         arguments = url.translate_connect_args(username="user", database="dbname")
         keepalive = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+        keepalive["tcp_user_timeout"] = 30_000  # ms; no keepalive is sent while data is unacknowledged
         options = {"connect_timeout": 10, "application_name": "hpo", **keepalive, **url.query, **arguments}
         connection = psycopg2.connect(**options)
         with connection, connection.cursor() as cursor:

@@ -21,11 +21,12 @@ UNDELIVERED = "undelivered"  # among a snapshot's values, ours
 class Keeper:
     """The checkpoints of one attempt: saved when enough time has passed to be worth the cost.
 
-    `seconds` is the least time between two; a disk that is full costs the checkpoint, not the trial.
+    `seconds` is the least time between two; a disk or a memory that is full costs the checkpoint, not the
+    trial.
     """
 
-    def __init__(self, folder: str, seconds: float) -> None:
-        self.checkpoints, self.seconds = Checkpoints(folder), seconds
+    def __init__(self, folder: str, seconds: float, attempt: int = 1) -> None:
+        self.checkpoints, self.seconds = Checkpoints(folder, attempt), seconds
         self._saved, self._cost = time.monotonic(), 0.0
 
     def resume(self) -> tuple[Snapshot | None, list[Dispatch]]:
@@ -54,8 +55,8 @@ class Keeper:
             made = evaluation.snapshot()
             told = [asdict(replace(one, evaluation=replace(one.evaluation, snapshot=None))) for one in undelivered]
             self.checkpoints.save(evaluation.step, replace(made, values={**made.values, UNDELIVERED: told}))
-        except OSError as error:
-            log.warning("no checkpoint of step %d: %s", evaluation.step, error)
+        except (OSError, MemoryError) as error:
+            log.warning("no checkpoint of step %d: %s", evaluation.step, str(error) or "out of memory")
         self._saved = time.monotonic()
         self._cost = self._saved - began
 

@@ -159,7 +159,7 @@ class Hands:
             return claim
         if self.of_all:
             log.info("study %s trial %d", spec.study, claim.number)
-        keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint)
+        keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint, claim.attempt)
         Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
         return None
 
@@ -206,7 +206,7 @@ class Work:
                 self.keeper.clear()
             except Superseded as why:
                 log.warning("%s; dropped", why)
-                if isinstance(why, Cancelled):
+                if isinstance(why, Cancelled) or self.patiently(self._over):
                     self.keeper.clear()
                 self.patiently(self.trials.reload)
             except (Released, KeyboardInterrupt) as stopped:
@@ -216,6 +216,10 @@ class Work:
                     raise
                 if not self.pulse.stop.is_set():
                     self.patiently(self.trials.reload)
+
+    def _over(self) -> bool:
+        """Whether nobody goes on with the trial: who took it over has ended it, perhaps before our last checkpoint."""
+        return str(self.claim.trial_id) not in self.trials.store.unfinished(self.trials.study_id)
 
     def _run(self, trial: RunningTrial, config: Config) -> None:
         try:

@@ -17,46 +17,49 @@ import fsspec  # type: ignore[import-untyped]
 from objectives.evaluation import Snapshot
 
 log = logging.getLogger(__name__)
-_NAME = re.compile(r"(\d{6})-([0-9a-f]{16})\.safetensors")
+_NAME = re.compile(r"(?:(\d{4,})-)?(\d{6})-([0-9a-f]{16})\.safetensors")
 
 
 @dataclass(frozen=True)
 class Checkpoints:
     """The checkpoints of one trial in a folder of its own: a path, or a URL that fsspec opens.
 
-    A file's name has its step and its digest: a file that was cut off or altered is told from a whole one.
+    A file's name has its attempt, its step and its digest: a file that was cut off or altered is told from a whole
+    one, and one of an attempt that goes on although another took its place from those of the other. Names without an
+    attempt are of an earlier version.
     """
 
     folder: str
+    attempt: int = 1
 
     def save(self, step: int, snapshot: Snapshot) -> None:
-        """Keep this snapshot and forget older ones; raises OSError, with nothing lost, where it cannot be written."""
+        """Keep this snapshot and forget older ones, but none of a later attempt; raises OSError, with nothing lost,
+        where it cannot be written."""
         files, root = fsspec.url_to_fs(self.folder)
         content = _pack(snapshot)
-        name = f"{step:06}-{_digest(content)}.safetensors"
+        name = f"{self.attempt:04}-{step:06}-{_digest(content)}.safetensors"
         files.makedirs(root, exist_ok=True)
-        older = self._names(files, root)
+        older = [old for old in self._names(files, root) if _place(old)[0] <= self.attempt and old != name]
         part = f"{root}/{name}.part"
         try:
             with files.open(part, "wb") as stream:
                 stream.write(content)
                 _sync(stream)
             files.mv(part, f"{root}/{name}")
-        except OSError:
+        except (OSError, MemoryError):
             _remove(files, part)
             raise
         for old in older:
             _remove(files, f"{root}/{old}")
 
     def newest(self) -> tuple[int, Snapshot] | None:
-        """The newest whole checkpoint with its step; None where there is none. Damaged ones are passed over, with a
-        line in the log."""
+        """The newest whole checkpoint of the latest attempt, with its step; None where there is none. Damaged ones are
+        passed over, with a line in the log."""
         files, root = fsspec.url_to_fs(self.folder)
-        for name in sorted(self._names(files, root), reverse=True):
-            found = _NAME.fullmatch(name)
+        for name in sorted(self._names(files, root), key=_place, reverse=True):
             content = files.cat_file(f"{root}/{name}")
-            if found and _digest(content) == found[2]:
-                return int(found[1]), _unpack(content)
+            if f"-{_digest(content)}." in name:
+                return _place(name)[1], _unpack(content)
             log.warning("checkpoint %s/%s is damaged; it is not used", root, name)
         return None
 
@@ -71,6 +74,12 @@ class Checkpoints:
         files.invalidate_cache(root)
         paths = files.ls(root, detail=False) if files.exists(root) else []
         return [name for path in paths if _NAME.fullmatch(name := path.rstrip("/").rpartition("/")[2])]
+
+
+def _place(name: str) -> tuple[int, int]:
+    """The attempt and the step of a checkpoint's name."""
+    found = _NAME.fullmatch(name)
+    return (int(found[1] or 0), int(found[2])) if found else (0, 0)
 
 
 def trials(folder: str) -> list[str]:

@@ -51,7 +51,7 @@ class State:
     progress: Progress
 
     def save(self) -> Snapshot:
-        """A copy of the state; of the model only what learns, the rest is as it was loaded."""
+        """A copy of the state in the memory of the CPU; of the model only what learns, the rest is as it was loaded."""
         optimizer = self.optimizer.state_dict()
         tensors = {f"model.{name}": tensor for name, tensor in learning(self.model)}
         plain: dict[str, dict[str, Any]] = {}
@@ -64,7 +64,7 @@ class State:
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
         }
-        return Snapshot({name: tensor.detach().clone() for name, tensor in tensors.items()}, values)
+        return Snapshot({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, values)
 
     def load(self, snapshot: Snapshot) -> None:
         """Continue from a snapshot of a training with the same settings; KeyError where it is of another model."""

@@ -134,7 +134,7 @@ class _Work:
                 with watch("report"):
                     self.report(replace(evaluation, result=result(), snapshot=snapshot))
         except BaseException:
-            held.clear()  # who still has an evaluation must not hold the model, while the next training needs its memory
+            held.clear()  # an evaluation may outlive its training, whose memory the next one needs
             raise
         return result()
 
@@ -173,10 +173,16 @@ class _Work:
 
 
 def _saved(held: Sequence[State]) -> Snapshot:
-    """A copy of the state that is held; raises SnapshotError where none is any more."""
+    """A copy of the state that is held; raises SnapshotError where none is any more, or no memory for the copy: it is
+    no step that needs less rows at once."""
     if not held:
         raise SnapshotError("the training that made this evaluation was given up")
-    return held[0].save()
+    try:
+        return held[0].save()
+    except Exception as error:
+        if not parts.ran_out(error):
+            raise
+        raise SnapshotError("no memory for a copy of the state") from None
 
 
 def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:

@@ -127,7 +127,7 @@ def test_a_trial_goes_on_on_another_machine(hpo: Hpo, study: Callable[..., str],
     shared = str(config.home.parent / "shared")
     places = {"HPO_ARTIFACTS": shared, "HPO_GRACE": "10"}
     launch = launched(study(TOY, "moved"), **places)
-    wait_until(lambda: list(Path(shared).glob("checkpoints/*/*/00000[2-5]-*.safetensors")), 90)
+    wait_until(lambda: list(Path(shared).glob("checkpoints/*/*/*-00000[2-5]-*.safetensors")), 90)
     launch.kill()
     os.kill(worker(config), signal.SIGKILL)
     said = hpo("worker", "-s", "moved", HPO_HOME=str(config.home.parent / "elsewhere"), **places)

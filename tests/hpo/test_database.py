@@ -22,7 +22,7 @@ from support import environment, wait_until
 from hpo import postgres, schema
 from hpo.cli import COMMANDS, group
 from hpo.config import Config
-from hpo.database import connect, parse_url, refuse_password
+from hpo.database import Database, connect, parse_url, refuse_password
 from hpo.errors import DatabaseError
 
 Run = Callable[..., Any]
@@ -234,3 +234,9 @@ def test_no_process_or_log_of_a_launch_shows_the_password(
     assert any("hpo.worker" in line and "--study toy" in line for line in seen)
     assert len(written) == 2
     assert not any(SECRET in text for text in [*seen, *written])
+
+
+def test_a_connection_that_falls_silent_is_given_up(url: str) -> None:
+    connection = Database(lambda: make_url(url))._connect()
+    with closing(connection):
+        assert connection.get_dsn_parameters()["tcp_user_timeout"] == "30000"

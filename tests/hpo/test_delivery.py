@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, TimeoutError
 from support import wait_until
 
 from hpo.delivery import Delivery, Dispatch
@@ -103,6 +103,19 @@ def test_an_outage_is_outlasted(begin: Begin) -> None:
     assert desk.taken == [1, 2]
 
 
+def test_a_pool_without_a_connection_is_no_verdict(begin: Begin) -> None:
+    answers: list[Exception] = [TimeoutError("QueuePool limit of size 1 overflow 1 reached")]
+
+    def deliver(one: Dispatch) -> None:
+        if answers:
+            raise answers.pop()
+
+    delivery = begin(deliver)
+    delivery.put(dispatch(1))
+    delivery.flush()
+    assert delivery.undelivered() == []
+
+
 def test_patience_ends_and_what_is_undelivered_is_known(begin: Begin) -> None:
     desk = Desk()
     desk.broken = True
@@ -142,3 +155,15 @@ def test_a_checkpoint_carries_what_is_undelivered(tmp_path: Path) -> None:
     ]
     keeper.offer(Evaluation(2, 1.0, {}, snapshot=lambda: Snapshot({}, {"step": 2})), late)
     assert keeper.resume() == (Snapshot({}, {"step": 2}), late)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("no memory for a copy of the state")])
+def test_memory_that_runs_out_costs_the_checkpoint_alone(
+    tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def snapshot() -> Snapshot:
+        raise error
+
+    Keeper(str(tmp_path / "trial"), 0).offer(Evaluation(2, 1.0, {}, snapshot=snapshot))
+    assert "no checkpoint of step 2: " in caplog.text
+    assert "memory" in caplog.text

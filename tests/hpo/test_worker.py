@@ -257,6 +257,24 @@ def test_a_worker_frozen_past_the_grace_lets_go(store: Store, start: Start, rows
     assert values == rows("SELECT value FROM hpo.learning_curves WHERE number = 1 ORDER BY step")
 
 
+def test_checkpoints_are_by_attempt_and_none_outlives_its_trial(
+    store: Store, start: Start, said: Any, config: Config
+) -> None:
+    """Not even one that a worker saved after another had taken the trial over and ended it."""
+    create(store, evaluations=2000, seconds=200)
+    kept = lambda attempt: list(Path(config.checkpoints).glob(f"*/*/{attempt}-*.safetensors"))  # noqa: E731
+    worker = start(name="killed", HPO_CHECKPOINT="0.001")
+    wait_until(lambda: kept("0001"))
+    worker.kill()
+    worker = start(name="heir", HPO_CHECKPOINT="0.001")
+    wait_until(lambda: kept("0002"))
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE hpo.attempts SET current = false, ended = now(), outcome = 'died'"))
+    wait_until(lambda: "taken over by another worker; dropped" in said("heir"))
+    wait_until(lambda: not kept("*"))
+    worker.kill()
+
+
 def test_time_zones_are_no_matter(store: Store, start: Start, rows: Rows) -> None:
     """Neither the worker's own nor its session's: a beat is by the server's clock."""
     create(store, trials=2, evaluations=4, seconds=2)

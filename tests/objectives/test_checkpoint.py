@@ -57,6 +57,29 @@ def test_one_checkpoint_is_kept_and_none_after_clearing(folder: str) -> None:
     assert checkpoint.trials(folder.rpartition("/")[0]) == []
 
 
+def test_an_attempt_that_was_superseded_takes_nothing_of_its_successors(folder: str) -> None:
+    frozen, successor = Checkpoints(folder), Checkpoints(folder, 2)
+    frozen.save(3, snapshot(3))
+    successor.save(4, snapshot(4))
+    frozen.save(9, snapshot(9))
+    assert (found := successor.newest()) is not None
+    assert found[0] == 4
+    successor.save(5, snapshot(5))
+    files, root = fsspec.url_to_fs(folder)
+    (left,) = files.ls(root, detail=False)
+    assert "/0002-000005-" in left
+
+
+def test_a_name_without_an_attempt_is_of_the_earliest(tmp_path: Path) -> None:
+    Checkpoints(str(tmp_path)).save(7, snapshot(7))
+    (file,) = tmp_path.iterdir()
+    file.rename(tmp_path / file.name.removeprefix("0001-"))
+    assert (found := Checkpoints(str(tmp_path)).newest()) is not None
+    assert found[0] == 7
+    Checkpoints(str(tmp_path)).save(2, snapshot(2))
+    assert [path.name[:12] for path in tmp_path.iterdir()] == ["0001-000002-"]
+
+
 @pytest.mark.parametrize("damage", ["cut off", "altered", "empty"])
 def test_a_damaged_file_is_never_read(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     Checkpoints(str(tmp_path)).save(1, snapshot(1))
@@ -70,8 +93,8 @@ def test_a_damaged_file_is_never_read(tmp_path: Path, damage: str, caplog: pytes
 
 def test_an_older_whole_one_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
     Checkpoints(str(tmp_path)).save(1, snapshot(1))
-    (tmp_path / "000002-0123456789abcdef.safetensors").write_bytes(b"half")
-    (tmp_path / "000003-0123456789abcdef.safetensors.part").write_bytes(b"half")
+    (tmp_path / "0001-000002-0123456789abcdef.safetensors").write_bytes(b"half")
+    (tmp_path / "0001-000003-0123456789abcdef.safetensors.part").write_bytes(b"half")
     found = Checkpoints(str(tmp_path)).newest()
     assert found is not None
     assert found[0] == 1

@@ -16,6 +16,7 @@ from objectives.batches import Batch, Example
 from objectives.errors import InfeasibleError, SnapshotError
 from objectives.evaluation import Evaluation, Result, Snapshot
 from objectives.host import Host
+from objectives.state import State
 from objectives.tasks import TASKS
 from objectives.tasks.text_classification import TextClassification
 
@@ -144,6 +145,19 @@ def test_an_evaluation_does_not_hold_the_model_of_a_training_that_ran_out(
     with pytest.raises(SnapshotError, match="was given up"):
         evaluations[0].snapshot()
     assert evaluations[-1].snapshot().tensors  # that of a training that ended is still to be had
+
+
+def test_a_copy_that_finds_no_memory_is_no_step_that_did(
+    chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(state: State) -> Snapshot:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(State, "save", save)
+    evaluations, result = run(chosen)
+    with pytest.raises(SnapshotError, match="no memory"):
+        evaluations[-1].snapshot()
+    assert room(result) == (16, 64)
 
 
 def snapshot_of(chosen: settings.Settings, **options: Any) -> Snapshot:
