@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import wait_until
 
 from hpo import __version__, postgres
 
@@ -61,7 +62,7 @@ def home() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     postgres.stop(folder, force=True)
-    shutil.rmtree(folder)
+    wait_until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists())  # its watchdog leaves, too
 
 
 @pytest.fixture
