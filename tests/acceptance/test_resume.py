@@ -109,7 +109,7 @@ def test_a_killed_trial_ends_as_an_undisturbed_one(
 ) -> None:
     hpo("launch", "-s", study(text, "calm", pruner), "-w", "1")
     launch = launched(study(text, "killed", pruner))
-    wait_until(lambda: list(Path(config.checkpoints).glob("*/*/00000[1-5]-*.safetensors")), 90)
+    wait_until(lambda: list(Path(config.checkpoints).glob("*/*/*-00000[1-5]-*.safetensors")), 90)
     os.kill(worker(config), signal.SIGKILL)
     assert launch.wait(120) == 0
     for number in (0, 1):
