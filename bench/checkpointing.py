@@ -1,7 +1,7 @@
 """What checkpoints cost: their share of the time of a training of MiniLM, with all layers learning and with few.
 
-Every training has two keepers: one that may save at every evaluation, and one with a worker's default of seconds
-between two. Run: python -m bench.checkpointing [--epochs 2]
+Every training has two keepers: one that may save at every evaluation that is worth it, and one with a worker's default
+of seconds between two. Run: python -m bench.checkpointing [--epochs 2]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from objectives.host import Host
 
 STUDY = Path(__file__).parents[1] / "studies" / "bert-news.yaml"
 FROZEN = (0, 4)
-EACH = 0.0  # seconds between two, for who may save at every evaluation
+EACH = 0.001  # seconds between two, for who may save at every evaluation
 
 
 class Measured:

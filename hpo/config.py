@@ -49,10 +49,10 @@ class Config:
 
     `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used. A worker
     marks life every `beat` seconds and is taken for dead after `grace` seconds without; it waits `patience` seconds for
-    a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest, into
-    `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code that comes with a model is
-    run only with `allow_code`. What trials need not compute again is in `cache`, a folder of `home` by default,
-    `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk.
+    a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest (0 is at
+    every evaluation) into `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code
+    that comes with a model is run only with `allow_code`. What trials need not compute again is in `cache`, a folder of
+    `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk.
     """
 
     home: Path
@@ -112,14 +112,16 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         found = value(field)
         return Path(found).expanduser().absolute() if found else None
 
-    def seconds(field: str, default: float) -> float:
+    def seconds(field: str, default: float, or_none: bool = False) -> float:
         found = value(field)
         try:
             number = float(found) if found else default
         except ValueError:
             number = -1.0
-        if not 0 < number < float("inf"):
-            raise HpoError(f"{VARIABLES[field]}: {found!r} is not a number of seconds above 0")
+        if not 0 < number < float("inf") and not (or_none and number == 0):
+            raise HpoError(
+                f"{VARIABLES[field]}: {found!r} is not a number of seconds {'from' if or_none else 'above'} 0"
+            )
         return number
 
     beat = seconds("beat", Config.beat)
@@ -137,7 +139,7 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         grace=grace,
         patience=seconds("patience", Config.patience),
         artifacts=value("artifacts"),
-        checkpoint=seconds("checkpoint", Config.checkpoint),
+        checkpoint=seconds("checkpoint", Config.checkpoint, or_none=True),
         allow_code=_allowed(value("allow_code") or "0"),
         cache=path("cache"),
         cache_size=_bytes(value("cache_size")),

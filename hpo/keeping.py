@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpo.delivery import Dispatch
@@ -16,18 +16,42 @@ from objectives.evaluation import Evaluation, Result, Snapshot
 log = logging.getLogger("hpo.worker")
 SHARE = 0.03  # of a trial's time goes into checkpoints at the most
 UNDELIVERED = "undelivered"  # among a snapshot's values, ours
+LARGE = 10**6  # bytes from which a checkpoint tells how fast they are written; what a smaller one takes, any takes
+
+
+@dataclass
+class Pace:
+    """What checkpoints take on this machine: `least` seconds, and a second for so many bytes.
+
+    Cautious to begin with, as a busy machine with a slow disk was measured; each one that is written says it better.
+    """
+
+    least: float = 0.01
+    bytes_per_second: float = 5e7
+
+    def seconds(self, size: int) -> float:
+        """How long a checkpoint of so many bytes will take."""
+        return self.least + size / self.bytes_per_second
+
+    def note(self, size: int, seconds: float) -> None:
+        """One of so many bytes took so long."""
+        if size < LARGE:
+            self.least = seconds
+        else:
+            self.bytes_per_second = size / seconds
 
 
 class Keeper:
     """The checkpoints of one attempt: saved when enough time has passed to be worth the cost.
 
-    `seconds` is the least time between two; a disk or a memory that is full costs the checkpoint, not the
-    trial.
+    `seconds` is the least time between two, and 0 saves at every evaluation, whatever it costs. `pace` is shared with
+    other attempts of this process. A disk or a memory that is full costs the checkpoint, not the trial.
     """
 
-    def __init__(self, folder: str, seconds: float, attempt: int = 1) -> None:
-        self.checkpoints, self.seconds = Checkpoints(folder, attempt), seconds
-        self._saved, self._cost = time.monotonic(), 0.0
+    def __init__(self, folder: str, seconds: float, attempt: int = 1, pace: Pace | None = None) -> None:
+        self.checkpoints, self.seconds, self.pace = Checkpoints(folder, attempt), seconds, pace or Pace()
+        self._began = self._saved = time.monotonic()
+        self._spent = 0.0
 
     def resume(self) -> tuple[Snapshot | None, list[Dispatch]]:
         """The newest whole snapshot, if any, and the evaluations up to it that its worker could not deliver."""
@@ -47,18 +71,26 @@ class Keeper:
 
         With it goes what is `undelivered`: an adopter would not evaluate it again.
         """
-        waited = time.monotonic() - self._saved
-        if evaluation.snapshot is None or not (last or waited >= max(self.seconds, self._cost / SHARE)):
-            return
         began = time.monotonic()
+        if evaluation.snapshot is None or not (last or self._is_worth(evaluation.snapshot_bytes, began)):
+            return
         try:
             made = evaluation.snapshot()
             told = [asdict(replace(one, evaluation=replace(one.evaluation, snapshot=None))) for one in undelivered]
             self.checkpoints.save(evaluation.step, replace(made, values={**made.values, UNDELIVERED: told}))
         except (OSError, MemoryError) as error:
             log.warning("no checkpoint of step %d: %s", evaluation.step, str(error) or "out of memory")
+        else:
+            self.pace.note(evaluation.snapshot_bytes, time.monotonic() - began)
         self._saved = time.monotonic()
-        self._cost = self._saved - began
+        self._spent += self._saved - began
+
+    def _is_worth(self, size: int, now: float) -> bool:
+        """Whether all that was written so far, and so many bytes more, cost little beside the time of the trial."""
+        if not self.seconds:
+            return True
+        trained = now - self._began - self._spent
+        return now - self._saved >= self.seconds and self._spent + self.pace.seconds(size) <= SHARE * trained
 
     def clear(self) -> None:
         """The trial is over: nothing is left of it."""

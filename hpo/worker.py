@@ -29,7 +29,7 @@ from hpo.config import Config
 from hpo.database import explain, is_full
 from hpo.delivery import Delivery, Dispatch
 from hpo.errors import DatabaseError, HpoError
-from hpo.keeping import Keeper, kept, sweep
+from hpo.keeping import Keeper, Pace, kept, sweep
 from hpo.launch.devices import used
 from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
@@ -142,6 +142,7 @@ class Hands:
     patiently: Patience
     storage: BaseStorage
     of_all: bool = False
+    pace: Pace = field(default_factory=Pace)
 
     def enter(self, study: str | int) -> Serve:
         """Make ready for a study; raises HpoError where this machine has not what its trials need."""
@@ -159,7 +160,7 @@ class Hands:
             return claim
         if self.of_all:
             log.info("study %s trial %d", spec.study, claim.number)
-        keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint, claim.attempt)
+        keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint, claim.attempt, self.pace)
         Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
         return None
 

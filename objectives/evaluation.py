@@ -63,6 +63,7 @@ class Evaluation:
     floats, `val_loss` and `train_loss` among them (mean per row, in nats); values may be NaN. `details` holds what is
     no single number, ready for JSON, such as a confusion matrix; `result` is the trial's as it stands, and
     `snapshot` copies the state that a run given it as `resume` continues from; None where there is none to copy.
+    That copy has about `snapshot_bytes`.
     """
 
     step: int
@@ -71,6 +72,7 @@ class Evaluation:
     details: Mapping[str, Any] = field(default_factory=dict)
     result: Result | None = None
     snapshot: Callable[[], Snapshot] | None = None
+    snapshot_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import isnan
 from typing import Any
 
@@ -65,6 +66,12 @@ class State:
             "progress": asdict(self.progress),
         }
         return Snapshot({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, values)
+
+    def bytes(self) -> int:
+        """How many bytes the tensors of such a copy have, which is not made for it."""
+        slots = (slot for slots in self.optimizer.state.values() for slot in slots.values())
+        kept = chain((tensor for _, tensor in learning(self.model)), slots)
+        return sum(tensor.nbytes for tensor in kept if isinstance(tensor, Tensor))
 
     def load(self, snapshot: Snapshot) -> None:
         """Continue from a snapshot of a training with the same settings; KeyError where it is of another model."""

@@ -132,7 +132,7 @@ class _Work:
                 if self.room != self.begun:
                     parts.remember(self.settings, self.machine.device.type, self.room)
                 with watch("report"):
-                    self.report(replace(evaluation, result=result(), snapshot=snapshot))
+                    self.report(replace(evaluation, result=result(), snapshot=snapshot, snapshot_bytes=state.bytes()))
         except BaseException:
             held.clear()  # an evaluation may outlive its training, whose memory the next one needs
             raise

@@ -66,11 +66,9 @@ class Place:
 
     @property
     def config(self) -> Config:
-        """The embedded server of this home, quick beats, a checkpoint whenever there may be one."""
+        """The embedded server of this home, quick beats, a checkpoint at every evaluation."""
         artifacts = str(self.root / "disk")
-        return Config(
-            self.root / "home", beat=BEAT, grace=GRACE, patience=PATIENCE, artifacts=artifacts, checkpoint=0.1
-        )
+        return Config(self.root / "home", beat=BEAT, grace=GRACE, patience=PATIENCE, artifacts=artifacts, checkpoint=0)
 
     @property
     def disk(self) -> Path:

@@ -49,7 +49,7 @@ trials: 2
 @pytest.fixture
 def config(config: Config) -> Config:
     """Checkpoints at every evaluation."""
-    return replace(config, checkpoint=0.001)
+    return replace(config, checkpoint=0)
 
 
 @pytest.fixture

@@ -95,6 +95,12 @@ def test_seconds_that_are_none(name: str, value: str) -> None:
     assert str(refused.value) == f"{name}: '{value}' is not a number of seconds above 0"
 
 
+def test_no_seconds_between_two_checkpoints() -> None:
+    assert load({"HPO_CHECKPOINT": "0"}).checkpoint == 0
+    with pytest.raises(HpoError, match="HPO_CHECKPOINT: '-1' is not a number of seconds from 0"):
+        load({"HPO_CHECKPOINT": "-1"})
+
+
 def test_a_grace_below_two_beats_is_refused() -> None:
     with pytest.raises(HpoError) as refused:
         load({"HPO_BEAT": "5", "HPO_GRACE": "9.5"})

@@ -51,6 +51,9 @@ def test_learns_and_tells_what_it_did(transfer_settings: settings.Settings) -> N
     assert evaluations[-1].metrics["accuracy"] > 0.8
     assert evaluations[-1].details["confusion_matrix"]["labels"] == ["mid", "neg", "pos"]
     assert result.steps == len(evaluations) == 24
+    assert evaluations[-1].snapshot
+    saved = evaluations[-1].snapshot().tensors
+    assert evaluations[-1].snapshot_bytes == sum(tensor.nbytes for tensor in saved.values()) > 3 * 4 * 10_000
     assert result.seconds.keys() == {"load", "data", "train", "evaluate", "report"}
     facts = json.loads(json.dumps(result.facts))
     assert facts["parameters"] == result.trainable_parameters > 10_000
