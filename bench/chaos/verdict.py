@@ -54,14 +54,14 @@ def outcome(place: Place, study: str) -> Outcome:
     )
 
 
-def wrong(calm: Outcome, disturbed: Outcome, kind: str) -> list[str]:
+def wrong(calm: Outcome, disturbed: Outcome, kind: str, trials: int = TRIALS) -> list[str]:
     """Everything in which the disturbed study is not exact."""
     found = []
-    if disturbed.states != [(number, "COMPLETE") for number in range(TRIALS)]:
-        found.append(f"trials: {Counter(state for _, state in disturbed.states)} of {TRIALS}")
-    if disturbed.plan != (TRIALS, TRIALS, None):
+    if disturbed.states != [(number, "COMPLETE") for number in range(trials)]:
+        found.append(f"trials: {Counter(state for _, state in disturbed.states)} of {trials}")
+    if disturbed.plan != (trials, trials, None):
         found.append(f"made, budget, error: {disturbed.plan}")
-    if kind == "grid" and disturbed.points != [(point, 1) for point in range(TRIALS)]:
+    if kind == "grid" and disturbed.points != [(point, 1) for point in range(trials)]:
         found.append(f"points: {disturbed.points}")
     if set(disturbed.values) != set(calm.values):
         found.append("other parameters than undisturbed")

@@ -1,0 +1,169 @@
+"""A launch that is killed as a whole, database and all, again and again: python -m bench.chaos.whole [--kills 8]
+
+The shipped `bert-news-grid` on two workers with the real minilm, made shorter, its frozen states from the cache. After
+each kill (SIGKILL for every process of the place) the same command is given again, as a person would. What is then in
+the database must equal an undisturbed run, to the last bit. The exit code is 1 where it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import psycopg2
+
+from bench.chaos import processes, verdict
+from bench.chaos.place import Place
+from bench.machine import described
+from hpo import postgres
+
+STUDY = "bert-news-grid"
+POINTS = 6
+# No death may use up a trial's attempts: a launch that is killed again and again is no trial that kills its workers.
+SHORTER = ("training.epochs=4", "data.split.train=96", "data.split.valid=48", "max_attempts=1000")
+SHORTEST, LONGEST = 0.2, 60.0  # seconds from the command to the kill
+STUCK = 900.0  # seconds that the last launch of a study may take
+_DONE = """
+SELECT (SELECT count(*) FROM hpo.metrics JOIN trials USING (trial_id) WHERE study_id = n.study_id),
+       (SELECT count(*) FROM trials WHERE study_id = n.study_id AND state = 'COMPLETE')
+FROM hpo.plans n JOIN studies USING (study_id) WHERE study_name = %s
+"""
+_ENDINGS = "SELECT outcome FROM hpo.attempts JOIN studies USING (study_id) WHERE study_name = %s"
+_CACHED = "SELECT facts ->> 'cached', params ->> 'model.frozen_layers' FROM hpo.trials WHERE study = %s"
+
+
+@dataclass
+class Log:
+    """What happened: seconds into each launch at which it was killed, the evaluations it had found on record and those
+    it left there, how attempts ended, and which trials took frozen states from the cache."""
+
+    kills: list[tuple[str, float, int, int]] = field(default_factory=list)
+    endings: Counter[str] = field(default_factory=Counter)
+    cached: Counter[str] = field(default_factory=Counter)
+
+
+def main() -> int:
+    """Run; prints a report in Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m bench.chaos.whole")
+    parser.add_argument("--kills", type=int, default=8, help="at the least, in as many studies as that takes")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args()
+    log, complaints, began, studies = Log(), list[str](), time.monotonic(), 0
+    chance = random.Random(options.seed)  # noqa: S311 - the same moments for the same seed
+    with _place() as here:
+        _undisturbed(here, "calm")
+        calm = _outcome(here, "calm")
+        calm_seconds = time.monotonic() - began
+        while len(log.kills) < options.kills:
+            studies += 1
+            complaints += _disturbed(here, f"killed-{studies}", calm, chance, log, options.kills)
+        with postgres.lease(here.config.home) as server:
+            machine = described(server.data)
+            complaints += verdict.connections(here)
+        complaints += verdict.left_behind(here)
+    print(_report(log, studies, (calm_seconds, time.monotonic() - began), machine, complaints))
+    return 1 if complaints else 0
+
+
+@contextmanager
+def _place() -> Iterator[Place]:
+    root = Path(tempfile.mkdtemp(prefix="hpo-whole-"))
+    root.chmod(0o711)
+    here = Place(root, 0)
+    here.disk.mkdir()
+    try:
+        yield here
+    finally:
+        _kill(here)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _launch(here: Place, name: str) -> subprocess.Popen[bytes]:
+    changes = [word for change in SHORTER for word in ("--set", change)]
+    return here.hpo("launch", "-s", STUDY, "--as", name, "-w", "2", *changes)
+
+
+def _kill(here: Place) -> None:
+    """Every process, those too that were started meanwhile."""
+    while pids := processes.everything(here.root, here.config.home):
+        for pid in pids:
+            processes.send(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _undisturbed(here: Place, name: str) -> None:
+    if _launch(here, name).wait(STUCK):
+        raise RuntimeError(here.said())
+
+
+def _disturbed(here: Place, name: str, calm: verdict.Outcome, chance: random.Random, log: Log, most: int) -> list[str]:
+    """One study from nothing, its cache too, to complete, with no more than `most` kills in all; what is not exact."""
+    shutil.rmtree(here.config.caches, ignore_errors=True)
+    found = 0
+    while (launch := _launch(here, name)) and not _ended(launch, after := _moment(chance, log, most)):
+        left, complete = _progress(here, name) or (found, 0)
+        _kill(here)
+        launch.wait()
+        log.kills.append((name, after, found, left))
+        print(f"{name}: killed after {after:.1f} s, {left} evaluations, {complete} trials", file=sys.stderr, flush=True)
+        found = left
+    wrong = [f"{name}: the launch ended with {launch.returncode}: {here.said()}"] if launch.returncode else []
+    with postgres.lease(here.config.home):
+        log.endings.update(row[0] for row in here.rows(_ENDINGS, name))
+        log.cached.update("cached" if row[0] == "true" else "not" for row in here.rows(_CACHED, name) if row[1] != "0")
+    return wrong + [f"{name}: {line}" for line in verdict.wrong(calm, _outcome(here, name), "grid", POINTS)]
+
+
+def _moment(chance: random.Random, log: Log, most: int) -> float:
+    return chance.uniform(SHORTEST, LONGEST) if len(log.kills) < most else STUCK
+
+
+def _ended(launch: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        launch.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _progress(here: Place, name: str) -> tuple[int, int] | None:
+    """Evaluations and complete trials on record; None where the database is not there yet."""
+    try:
+        (found,) = here.rows(_DONE, name)
+    except (psycopg2.Error, ValueError):
+        return None
+    return found[0], found[1]
+
+
+def _outcome(here: Place, name: str) -> verdict.Outcome:
+    with postgres.lease(here.config.home):
+        return verdict.outcome(here, name)
+
+
+def _report(log: Log, studies: int, seconds: tuple[float, float], machine: str, complaints: list[str]) -> str:
+    calm, total = seconds
+    lines = [machine, "", f"{studies} studies of {POINTS} trials, killed as a whole {len(log.kills)} times; "]
+    lines[-1] += f"undisturbed one takes {calm:.0f} s, all together {total / 60:.0f} minutes."
+    lines += ["", "| study | killed after s | evaluations on record before | at the kill |", "|---|---|---|---|"]
+    lines += [f"| {name} | {after:.1f} | {found} | {left} |" for name, after, found, left in log.kills]
+    ended = ", ".join(f"{count} {ending}" for ending, count in sorted(log.endings.items()))
+    kept = ", ".join(f"{count} {what}" for what, count in sorted(log.cached.items()))
+    lines += ["", f"Attempts: {ended}. Median moment of a kill: {median(kill[1] for kill in log.kills):.1f} s."]
+    lines += [f"Trials with frozen layers: {kept}.", ""]
+    return "\n".join(lines + (complaints or ["Everything exact, nothing left behind."]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
