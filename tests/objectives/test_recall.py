@@ -290,6 +290,22 @@ def snapshot(chosen: settings.Transfer, cache: Cache | None) -> Snapshot:
     return kept[0]
 
 
+def test_states_that_are_gone_are_computed_again_for_who_continues(
+    chosen: Callable[..., settings.Transfer], cache: Cache, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether or not that would pay; without room for them the trial starts over, and says so."""
+    mine = chosen(**{"model.dropout": 0.3, "training.epochs": 2})
+    undisturbed, cached = numbers(run(mine, cache)[0]), snapshot(mine, cache)
+    assert len(cache.clear()) == 2
+    evaluations, result = run(mine, cache, resume=cached)
+    assert (result.facts["cached"], numbers(evaluations), len(cache.entries())) == (True, undisturbed[1:], 2)
+    cache.clear()
+    evaluations, result = run(mine, Cache(cache.folder, limit=1000), resume=cached)
+    assert (result.facts["cached"], numbers(evaluations)) == (False, numbers(run(mine)[0]))
+    assert "MB more are needed" in caplog.text
+    assert "cached is False here and was True: starting over" in caplog.text
+
+
 def test_an_adopter_does_as_the_first_attempt_did(chosen: Callable[..., settings.Transfer], cache: Cache) -> None:
     mine = chosen(**{"model.dropout": 0.3})
     without, within = run(mine)[0], run(mine, cache)[0]
