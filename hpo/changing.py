@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection, text
 
 from hpo import claims, rows, spec
@@ -45,7 +47,7 @@ def copy(store: Store, old: str, new: str, trials_too: bool = False) -> Plan:
     renamed = spec.renamed(plan.spec, new)
     with store.engine.begin() as connection:
         _take_name(connection, new)
-        made = store.write_plan(connection, renamed, plan.fingerprint)
+        made = store.write_plan(connection, replace(plan, spec=renamed))
         if trials_too:
             _copy_trials(connection, plan.study_id, made.study_id)
         else:

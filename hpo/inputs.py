@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from hpo import space
 from hpo.config import Config
-from hpo.errors import SpecError
+from hpo.errors import HpoError, SpecError
 from hpo.spec import StudySpec, settings_for
-from objectives.settings import Transfer
+from objectives import settings
+from objectives.settings import Settings, Transfer
 
 if TYPE_CHECKING:
     from objectives.sources import Source
@@ -25,13 +27,55 @@ def check_models(spec: StudySpec, config: Config, source: str | None = None) -> 
     from objectives.errors import ObjectiveError
     from objectives.ready import ready
 
-    searched = spec.search.get("model.name")
-    names = [spec.objective.model.name, *(space.values(searched) if searched is not None else ())]
     found = {}
-    for name in dict.fromkeys(map(str, names)):
+    for name in _names(spec, spec.objective):
         wanted = cast(Transfer, settings_for(spec, {"model.name": name}, config.data_root))
         try:
             found[name] = ready(wanted.model, allow_code=config.allow_code, cache=config.models)
         except ObjectiveError as error:
             raise SpecError(f"{source or f'study {spec.study}'}: objective.{error}") from error
     return found[spec.objective.model.name]
+
+
+def identities(spec: StudySpec, config: Config) -> dict[str, str]:
+    """What tells each model of a study, by its name there, from others of that name; none where revisions are searched.
+
+    Raises ObjectiveError where one cannot be read.
+    """
+    if not isinstance(spec.objective, Transfer) or "model.revision" in spec.search:
+        return {}
+    return {name: _identity(spec, config, name, {}) for name in _names(spec, spec.objective)}
+
+
+def check_identities(spec: StudySpec, config: Config, known: Mapping[str, str]) -> None:
+    """Raise HpoError where a model here is not the one that the study was made with."""
+    for name, identity in known.items():
+        if _identity(spec, config, name, known) != identity:
+            raise HpoError(
+                f"model.name: the files of {name} are not those that {spec.study} was made with; put the same files "
+                f"here, or start a new study with --as {spec.study}-2"
+            )
+
+
+def pinned(spec: StudySpec, params: Mapping[str, Any], config: Config, known: Mapping[str, str]) -> Settings:
+    """A trial's settings; a model of the hub at the commit that the study was made with, wherever its branch is now."""
+    wanted = settings_for(spec, params, config.data_root)
+    if not isinstance(spec.objective, Transfer):
+        return wanted
+    name = str(params.get("model.name", spec.objective.model.name))
+    kind, _, commit = known.get(name, "").partition(":")
+    return settings.replace(wanted, {"model.revision": commit}) if kind == "hub" else wanted
+
+
+def _names(spec: StudySpec, objective: Transfer) -> list[str]:
+    """The models that a trial may have, the objective's own first."""
+    searched = spec.search.get("model.name")
+    return list(dict.fromkeys(map(str, [objective.model.name, *(space.values(searched) if searched else ())])))
+
+
+def _identity(spec: StudySpec, config: Config, name: str, known: Mapping[str, str]) -> str:
+    from objectives.identity import identity
+    from objectives.ready import located
+
+    wanted = cast(Transfer, pinned(spec, {"model.name": name}, config, known))
+    return identity(located(wanted.model, allow_code=config.allow_code, cache=config.models))

@@ -67,7 +67,8 @@ class Study:
     """Optuna's view of one study, kept by a worker between its trials; several may share one `storage`."""
 
     def __init__(self, store: Store, study: str | int, storage: BaseStorage | None = None) -> None:
-        self.store, self.study_id = store, store.plan(study).study_id
+        plan = store.plan(study)
+        self.store, self.study_id, self.models = store, plan.study_id, plan.models
         self.storage = storage or open_storage(store)
         self.reload()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,13 +29,18 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # its chatter of studies a
 
 @dataclass(frozen=True)
 class Plan:
-    """A study as the database holds it; `fingerprint` is of the rows that it was made with, None where it has none."""
+    """A study as the database holds it.
+
+    `fingerprint` is of the rows that it was made with, None where it has none; `models` tells, by name, which state of
+    its models it was made with, where that is known.
+    """
 
     study_id: int
     spec: StudySpec
     made: int = 0
     fingerprint: str | None = None
     created: datetime | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -76,11 +81,18 @@ class Store:
         self.storage.remove_session()
         self.engine.dispose()
 
-    def create(self, spec: StudySpec, fingerprint: str | None = None, more: int = 0) -> Plan:
+    def create(
+        self,
+        spec: StudySpec,
+        fingerprint: str | None = None,
+        models: Mapping[str, str] | None = None,
+        more: int = 0,
+    ) -> Plan:
         """The study of this name: made now, or continued with the new budget, pruner and queue.
 
         With `more`, the budget is so many trials above what the database has, whatever the spec says. Raises StudyError
-        where there is nothing to add to, or where what is searched, how, or the rows differ from what is there.
+        where there is nothing to add to, or where what is searched, how, the rows or the models differ from what is
+        there.
         """
         with self.engine.begin() as connection:
             connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{CREATE_SECONDS}s'"))
@@ -89,8 +101,8 @@ class Store:
             if plan is None and more:
                 raise StudyError(f"{spec.study}: no such study in the database to add trials to; give --trials {more}")
             if plan is None:
-                return self._create(connection, spec, fingerprint)
-            _check_same(plan, spec, fingerprint)
+                return self._create(connection, Plan(0, spec, fingerprint=fingerprint, models=models or {}))
+            _check_same(plan, spec, fingerprint, models or {})
             spec = _extended(plan, spec, more) if more else spec
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
             connection.execute(
@@ -99,17 +111,18 @@ class Store:
             )
             return replace(plan, spec=spec)
 
-    def _create(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
-        plan = self.write_plan(connection, spec, fingerprint)
+    def _create(self, connection: Connection, wanted: Plan) -> Plan:
+        plan = self.write_plan(connection, wanted)
         self.queue(connection, plan)
         return plan
 
-    def write_plan(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
-        """A study without trials, in the caller's transaction.
+    def write_plan(self, connection: Connection, wanted: Plan) -> Plan:
+        """A study without trials that is like the `wanted` one, in the caller's transaction.
 
         Optuna's study first, by its public API on a connection of its own; if we die in between, the next call finds
         it without trials and goes on. Raises StudyError where another program made it.
         """
+        spec = wanted.spec
         study = optuna.create_study(
             storage=self.storage, study_name=spec.study, direction=spec.direction, load_if_exists=True
         )
@@ -121,17 +134,18 @@ class Store:
             raise StudyError(f"{spec.study}: another program made a study of this name; choose another with --as NAME")
         connection.execute(
             text(
-                "INSERT INTO hpo.plans (study_id, spec, budget, fingerprint) "
-                "VALUES (:study, CAST(:spec AS json), :budget, :fingerprint)"
+                "INSERT INTO hpo.plans (study_id, spec, budget, fingerprint, models) "
+                "VALUES (:study, CAST(:spec AS json), :budget, :fingerprint, CAST(:models AS json))"
             ),
             {
                 "study": study_id,
                 "spec": rows.as_json(spec.to_dict()),
                 "budget": spec.trials,
-                "fingerprint": fingerprint,
+                "fingerprint": wanted.fingerprint,
+                "models": rows.as_json(dict(wanted.models)),
             },
         )
-        return Plan(study_id, spec, fingerprint=fingerprint)
+        return Plan(study_id, spec, fingerprint=wanted.fingerprint, models=wanted.models)
 
     def queue(self, connection: Connection, plan: Plan) -> None:
         """Queue the points that a new study tries first, in the caller's transaction."""
@@ -245,8 +259,8 @@ _CONTINUE = text(
     "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL WHERE study_id = :study"
 )
 _PLAN = text(
-    "SELECT n.study_id, n.spec, n.made, n.fingerprint, n.created FROM hpo.plans n JOIN studies s USING (study_id) "
-    "WHERE s.study_name = :name OR s.study_id = :id"
+    "SELECT n.study_id, n.spec, n.made, n.fingerprint, n.created, n.models "
+    "FROM hpo.plans n JOIN studies s USING (study_id) WHERE s.study_name = :name OR s.study_id = :id"
 )
 
 
@@ -255,7 +269,8 @@ def _plan(connection: Connection, study: str | int) -> Plan | None:
     found = connection.execute(_PLAN, by).one_or_none()
     if found is None:
         return None
-    return Plan(found.study_id, StudySpec.from_dict(found.spec), found.made, found.fingerprint, found.created)
+    spec = StudySpec.from_dict(found.spec)
+    return Plan(found.study_id, spec, found.made, found.fingerprint, found.created, found.models)
 
 
 def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> None:
@@ -268,13 +283,20 @@ def _extended(plan: Plan, spec: StudySpec, more: int) -> StudySpec:
     return changed(spec, [f"trials={max(plan.spec.trials, plan.made) + more}"])
 
 
-def _check_same(old: Plan, new: StudySpec, fingerprint: str | None) -> None:
+def _check_same(old: Plan, new: StudySpec, fingerprint: str | None, models: Mapping[str, str]) -> None:
     changes = differences(old.spec, new)
     if old.fingerprint != fingerprint:
         changes.append("the rows: the files have changed since it was made")
+    others = (name for name, known in old.models.items() if _is_another(known, models.get(name, known)))
+    changes += [f"model.name: the files of {name} have changed since it was made" for name in others]
     if changes:
         raise StudyError(
             f"{new.study}: the study in the database is another one:\n"
             + "\n".join(f"  {change}" for change in changes)
             + f"\nstart a new one with --as {new.study}-2, or remove the old one: hpo delete --study {new.study}"
         )
+
+
+def _is_another(known: str, found: str) -> bool:
+    """Whether a model is not the one that a study was made with; of the hub's, trials take the commit of then."""
+    return known != found and not (known.startswith("hub:") and found.startswith("hub:"))

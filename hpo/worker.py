@@ -22,7 +22,7 @@ from types import FrameType
 from optuna.storages import BaseStorage
 
 from hpo import config as configuration
-from hpo import space
+from hpo import inputs, space
 from hpo.attempts import Claim, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
@@ -35,7 +35,7 @@ from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
 from hpo.pulse import Pulse
 from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, open_storage
-from hpo.spec import StudySpec, settings_for
+from hpo.spec import StudySpec
 from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
 from objectives.cache import Cache
@@ -151,13 +151,18 @@ class Hands:
         folder = f"{self.config.checkpoints}/{plan.folder}"
         sweep(folder, kept(folder), self.store.unfinished(plan.study_id))
         trials = Study(self.store, plan.study_id, self.storage)
-        return lambda: self._serve(trials, folder)
+        return lambda: self._serve(trials, plan, folder)
 
-    def _serve(self, trials: Study, folder: str) -> Nothing | None:
-        """Claim a trial and run it; why there was none."""
+    def _serve(self, trials: Study, plan: Plan, folder: str) -> Nothing | None:
+        """Claim a trial and run it; why there was none. Raises HpoError where a model has changed meanwhile."""
         spec, claim = self.patiently(lambda: self.store.claim(trials.study_id, self.me))
         if isinstance(claim, Nothing):
             return claim
+        try:
+            _same_models(plan, self.config, self.me.host)
+        except HpoError:
+            self.store.release(claim)
+            raise
         if self.of_all:
             log.info("study %s trial %d", spec.study, claim.number)
         keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint, claim.attempt, self.pace)
@@ -168,7 +173,7 @@ class Hands:
 def _prepare(plan: Plan, config: Config, host: str) -> None:
     """See that this machine has what the trials need, the very rows that the study was made with."""
     try:
-        wanted = settings_for(plan.spec, {}, config.data_root)
+        wanted = inputs.pinned(plan.spec, {}, config, plan.models)
         fingerprint = objective.prepare(wanted, host_for(config, plan.spec))
     except ObjectiveError as error:
         raise HpoError(f"on {host}: {error}") from error
@@ -177,6 +182,14 @@ def _prepare(plan: Plan, config: Config, host: str) -> None:
             f"on {host}: the rows are not those that {plan.spec.study} was made with; copy the same files here, "
             f"or start a new study with --as {plan.spec.study}-2"
         )
+    _same_models(plan, config, host)
+
+
+def _same_models(plan: Plan, config: Config, host: str) -> None:
+    try:
+        inputs.check_identities(plan.spec, config, plan.models)
+    except (HpoError, ObjectiveError) as error:
+        raise HpoError(f"on {host}: {error}") from error
 
 
 def host_for(config: Config, spec: StudySpec) -> Host:
@@ -250,7 +263,7 @@ class Work:
             self.delivery.flush()
             try:
                 result = objective.run(
-                    settings_for(self.spec, trial.params, config.data_root),
+                    inputs.pinned(self.spec, trial.params, config, self.trials.models),
                     lambda evaluation: self._report(trial, evaluation),
                     heed=self._heed,
                     resume=snapshot,

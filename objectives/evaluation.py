@@ -18,6 +18,7 @@ RUNTIME = (
     "eval_micro_batch",
     "cached",
     "lean",
+    "model_identity",
     "versions",
 )
 """The facts that a result depends on beside the settings and the rows, to the last bit."""

@@ -81,6 +81,12 @@ def cached(source: Source, name: str) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
+def commit(source: Source) -> str | None:
+    """The commit that a model's revision stands for in the cache, where it has one; the hub is not asked."""
+    config = cached(source, "config.json")
+    return config.parent.name if config else None
+
+
 def explain(error: BaseException, kind: Kind, name: str, revision: str | None) -> str | None:
     """Why the hub does not give a model or data set, and what to do; None for an error that is not the hub's.
 

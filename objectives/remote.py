@@ -20,7 +20,7 @@ from objectives.tables import first_line
 
 log = logging.getLogger(__name__)
 
-_KEPT = {".jinja", ".json", ".model", ".py", ".safetensors", ".txt"}
+KEPT = {".jinja", ".json", ".model", ".py", ".safetensors", ".txt"}
 """What a model is read from; pickled and foreign weights stay where they are."""
 
 # What protocols call that which changes with a file, in lower case and without - and _.
@@ -84,7 +84,7 @@ def _listed(url: str) -> tuple[Any, dict[str, tuple[str, str]]]:
     found: dict[str, tuple[str, str]] = {}
     for entry in system.ls(root, detail=True):
         name = PurePosixPath(entry["name"].rstrip("/").partition("?")[0]).name
-        if entry["type"] == "file" and PurePosixPath(name).suffix in _KEPT:
+        if entry["type"] == "file" and PurePosixPath(name).suffix in KEPT:
             found[name] = (entry["name"], _stamp(entry) or _stamp(system.info(entry["name"])))
     return system, found
 

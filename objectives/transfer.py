@@ -16,6 +16,7 @@ from objectives.cache import Cache
 from objectives.errors import SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
 from objectives.host import Host
+from objectives.identity import identity
 from objectives.plan import Plan, plan
 from objectives.ready import located, ready
 from objectives.settings import Data, Transfer
@@ -104,12 +105,12 @@ class _Work:
         training, watch = self.settings.training, self.watch
         schedule = plan(training, len(self.rows.train))
         with watch("load"):
-            model = load(self.settings, self.source, self.rows)
+            model, which = load(self.settings, self.source, self.rows), identity(self.source)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
         lesson = self._recalled(model, schedule)
         with watch("load"):
             pieces = lean.lighten(model, self.settings.model.pooling, self.machine.device)
-            how = {"cached": lesson is not None, "lean": pieces}
+            how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
                 state.load(self.resume)

@@ -22,13 +22,18 @@ _FILE = re.compile(r"/(datasets/)?(.+?)/resolve/([^/]+)/(.+)")
 
 @dataclass
 class Hub:
-    """Models and data sets by id; to the `gated` ones a request is let with TOKEN alone."""
+    """Models and data sets by id; to the `gated` ones a request is let with TOKEN alone.
+
+    `main` is the commit of all of them; `older` holds the models of other commits.
+    """
 
     url: str = ""
     models: dict[str, Path] = field(default_factory=dict)
     datasets: dict[str, Path] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    main: str = COMMIT
+    older: dict[str, dict[str, Path]] = field(default_factory=dict)
 
     def environ(self, home: Path) -> dict[str, str]:
         """The variables of a process that uses this hub, with a cache of its own."""
@@ -61,6 +66,7 @@ def serving() -> Iterator[Hub]:
 
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
+    commit = COMMIT
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -93,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             return [file for file in files if file["path"] in asked]
         return {
             "id": name,
-            "sha": COMMIT,
+            "sha": self._commit(revision),
             "private": False,
             "gated": name in self.hub.gated,
             "disabled": False,
@@ -114,12 +120,17 @@ class _Handler(BaseHTTPRequestHandler):
         return path.read_bytes()
 
     def _folder(self, kind: str, name: str, revision: str) -> Path:
-        folder = (self.hub.datasets if kind == "datasets" else self.hub.models).get(name)
+        older = self.hub.older.get(revision, self.hub.models)
+        folder = (self.hub.datasets if kind == "datasets" else older).get(name)
         if folder is None:
             raise Refused(404, "RepoNotFound")
-        if revision not in ("main", COMMIT):
+        if revision not in ("main", self.hub.main, *self.hub.older):
             raise Refused(404, "RevisionNotFound")
+        self.commit = self._commit(revision)
         return folder
+
+    def _commit(self, revision: str | None) -> str:
+        return revision if revision in self.hub.older else self.hub.main
 
     def _answer(self, content: bytes, kind: str, refused: Refused | None = None) -> None:
         self.send_response(refused.status if refused else 200)
@@ -127,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("X-Error-Code", refused.code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", self.commit)
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()[:40]}"')
         self.end_headers()
         if self.command != "HEAD":

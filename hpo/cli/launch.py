@@ -117,7 +117,8 @@ def _planned(config: Config, store: Store, study: str, changes: list[str], budge
         spec = studies.load(file, changes)
     inputs.check_models(spec, config, study)
     rows = studies.check_inputs(spec, config.data_root, study, partial(click.echo, err=True), changes)
-    return store.create(spec, rows, more=budget.trials if budget and budget.more else 0).spec
+    models = inputs.identities(spec, config)
+    return store.create(spec, rows, models, more=budget.trials if budget and budget.more else 0).spec
 
 
 def _say_complete(state: dict[str, Any], again: list[str]) -> None:

@@ -1,0 +1,44 @@
+"""What tells a model's files from others of the same name: a commit of the hub, or a digest of a folder; no torch."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import xxhash
+
+from objectives import hub
+from objectives.errors import ModelError
+from objectives.remote import KEPT
+from objectives.sources import Source
+
+HUB, FILES = "hub", "files"
+
+
+def identity(source: Source) -> str:
+    """`hub:` and the commit that the hub's cache has of it, or `files:` and a digest of names and contents.
+
+    A file is read again only when its size or its time changes. Raises ModelError where one cannot be read.
+    """
+    if not source.is_folder:
+        named = source.revision or ""
+        found = named if re.fullmatch("[0-9a-f]{40}", named) else hub.commit(source)
+        return f"{HUB}:{found or named or 'main'}"
+    digest, folder = xxhash.xxh3_128(), Path(source.where)
+    try:
+        for path in sorted(path for path in folder.iterdir() if path.suffix in KEPT and path.is_file()):
+            status = path.stat()
+            digest.update(f"{path.name} {_digest(path, status.st_size, status.st_mtime_ns)}\n".encode())
+    except OSError as error:
+        raise ModelError(f"model.name: {error.filename} cannot be read: {error.strerror}") from None
+    return f"{FILES}:{digest.hexdigest()}"
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, _size: int, _modified: int) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while some := stream.read(1 << 22):
+            digest.update(some)
+    return digest.hexdigest()
