@@ -10,6 +10,7 @@ from hpo.config import Config
 from hpo.errors import HpoError, SpecError
 from hpo.spec import StudySpec, settings_for
 from objectives import settings
+from objectives.evaluation import Heed, unheeded
 from objectives.settings import Settings, Transfer
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def identities(spec: StudySpec, config: Config) -> dict[str, str]:
     return {name: _identity(spec, config, name, {}) for name in _names(spec, spec.objective)}
 
 
-def check_identities(spec: StudySpec, config: Config, known: Mapping[str, str]) -> None:
-    """Raise HpoError where a model here is not the one that the study was made with."""
+def check_identities(spec: StudySpec, config: Config, known: Mapping[str, str], heed: Heed = unheeded) -> None:
+    """Raise HpoError where a model here is not the one that the study was made with, and what `heed` raises."""
     for name, identity in known.items():
-        if _identity(spec, config, name, known) != identity:
+        if _identity(spec, config, name, known, heed) != identity:
             raise HpoError(
                 f"model.name: the files of {name} are not those that {spec.study} was made with; put the same files "
                 f"here, or start a new study with --as {spec.study}-2"
@@ -73,9 +74,9 @@ def _names(spec: StudySpec, objective: Transfer) -> list[str]:
     return list(dict.fromkeys(map(str, [objective.model.name, *(space.values(searched) if searched else ())])))
 
 
-def _identity(spec: StudySpec, config: Config, name: str, known: Mapping[str, str]) -> str:
+def _identity(spec: StudySpec, config: Config, name: str, known: Mapping[str, str], heed: Heed = unheeded) -> str:
     from objectives.identity import identity
     from objectives.ready import located
 
     wanted = cast(Transfer, pinned(spec, {"model.name": name}, config, known))
-    return identity(located(wanted.model, allow_code=config.allow_code, cache=config.models))
+    return identity(located(wanted.model, allow_code=config.allow_code, cache=config.models, heed=heed))

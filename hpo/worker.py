@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -124,7 +124,7 @@ def run_all(
 @contextmanager
 def _at_work(config: Config, me: Worker, stop: threading.Event, parent: int | None) -> Iterator[Hands]:
     patiently = Patience(config.patience, stop)
-    with ExitStack() as held:
+    with ExitStack() as held, suppress(Released):
         store = patiently(lambda: held.enter_context(open_store(config)), is_full)
         patiently = replace(patiently, let_go=store.engine.dispose)
         pulse = held.enter_context(Pulse(store, config.beat, stop, parent))
@@ -147,7 +147,7 @@ class Hands:
     def enter(self, study: str | int) -> Serve:
         """Make ready for a study; raises HpoError where this machine has not what its trials need."""
         plan = self.store.plan(study)
-        _prepare(plan, self.config, self.me.host)
+        self._prepare(plan)
         folder = f"{self.config.checkpoints}/{plan.folder}"
         sweep(folder, kept(folder), self.store.unfinished(plan.study_id))
         trials = Study(self.store, plan.study_id, self.storage)
@@ -159,8 +159,8 @@ class Hands:
         if isinstance(claim, Nothing):
             return claim
         try:
-            _same_models(plan, self.config, self.me.host)
-        except HpoError:
+            self._check_models(plan)
+        except (HpoError, Released):
             self.store.release(claim)
             raise
         if self.of_all:
@@ -169,27 +169,30 @@ class Hands:
         Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
         return None
 
+    def _prepare(self, plan: Plan) -> None:
+        """See that this machine has what the trials need, the very rows and models that the study was made with."""
+        try:
+            wanted = inputs.pinned(plan.spec, {}, self.config, plan.models)
+            fingerprint = objective.prepare(wanted, host_for(self.config, plan.spec), self._heed)
+        except ObjectiveError as error:
+            raise HpoError(f"on {self.me.host}: {error}") from error
+        if fingerprint != plan.fingerprint:
+            raise HpoError(
+                f"on {self.me.host}: the rows are not those that {plan.spec.study} was made with; copy the same files "
+                f"here, or start a new study with --as {plan.spec.study}-2"
+            )
+        self._check_models(plan)
 
-def _prepare(plan: Plan, config: Config, host: str) -> None:
-    """See that this machine has what the trials need, the very rows that the study was made with."""
-    try:
-        wanted = inputs.pinned(plan.spec, {}, config, plan.models)
-        fingerprint = objective.prepare(wanted, host_for(config, plan.spec))
-    except ObjectiveError as error:
-        raise HpoError(f"on {host}: {error}") from error
-    if fingerprint != plan.fingerprint:
-        raise HpoError(
-            f"on {host}: the rows are not those that {plan.spec.study} was made with; copy the same files here, "
-            f"or start a new study with --as {plan.spec.study}-2"
-        )
-    _same_models(plan, config, host)
+    def _check_models(self, plan: Plan) -> None:
+        try:
+            inputs.check_identities(plan.spec, self.config, plan.models, self._heed)
+        except (HpoError, ObjectiveError) as error:
+            raise HpoError(f"on {self.me.host}: {error}") from error
 
-
-def _same_models(plan: Plan, config: Config, host: str) -> None:
-    try:
-        inputs.check_identities(plan.spec, config, plan.models)
-    except (HpoError, ObjectiveError) as error:
-        raise HpoError(f"on {host}: {error}") from error
+    def _heed(self) -> None:
+        """While it makes ready for a study: a stop."""
+        if self.pulse.stop.is_set():
+            raise Released
 
 
 def host_for(config: Config, spec: StudySpec) -> Host:

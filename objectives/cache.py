@@ -65,7 +65,7 @@ class Cache:
         locks.mkdir(parents=True, exist_ok=True)
         # Few names that stay: a lock's file cannot be removed without a race.
         lock = FileLock(locks / f"{group[:2]}.lock")
-        alone = _acquired(lock, self.patience, heed)
+        alone = acquired(lock, self.patience, heed)
         try:
             yield alone
         finally:
@@ -147,8 +147,8 @@ class Cache:
                 held -= entry.size
 
 
-def _acquired(lock: FileLock, patience: float, heed: Callable[[], None]) -> bool:
-    """Whether the lock was there within so many seconds; it is held then."""
+def acquired(lock: FileLock, patience: float, heed: Callable[[], None]) -> bool:
+    """Whether the lock was there within so many seconds; it is held then. Raises what `heed` raises meanwhile."""
     until = time.monotonic() + patience
     while True:
         heed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -13,6 +13,7 @@ import xxhash
 
 from objectives.batches import Example
 from objectives.devices import Machine
+from objectives.evaluation import Heed, unheeded
 from objectives.layers import prefix
 from objectives.models import DROPOUTS
 
@@ -20,12 +21,17 @@ from objectives.models import DROPOUTS
 _NOT_COMPUTED_WITH = {*DROPOUTS, "id2label", "label2id", "problem_type", "architectures", "dtype", "_name_or_path"}
 
 
-def weights(model: Any, deepest: int) -> list[str]:
-    """A digest of all that is computed with up to each depth, from 0."""
+SOME = 10_000
+"""Rows whose tokens are digested between two looks at what may end the trial."""
+
+
+def weights(model: Any, deepest: int, heed: Heed = unheeded) -> list[str]:
+    """A digest of all that is computed with up to each depth, from 0; `heed` is called before each tensor."""
     parts, digest = prefix(model), xxhash.xxh3_128()
     found = []
     for group in (parts.stem, *((block,) for block in parts.blocks[:deepest])):
         for name, tensor in chain.from_iterable(part.state_dict().items() for part in group):
+            heed()
             digest.update(name.encode())
             digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
         found.append(digest.hexdigest())
@@ -40,11 +46,19 @@ def setting(model: Any, machine: Machine) -> str:
     return json.dumps([machine.device.type, attention, config, facts], sort_keys=True, default=str)
 
 
-def tokens(examples: Sequence[Example]) -> str:
-    """A digest of the rows' tokens, in order."""
+def tokens(examples: Sequence[Example], heed: Heed = unheeded) -> str:
+    """A digest of the rows' tokens, in order; `heed` is called now and then."""
     lengths = numpy.array([len(example.tokens) for example in examples])
-    joined = numpy.fromiter(chain.from_iterable(example.tokens for example in examples), numpy.int64)
-    return hashed([lengths.tobytes(), joined.tobytes()])
+    return hashed(chain([lengths.tobytes()], (_joined(some, heed) for some in _some(examples))))
+
+
+def _joined(examples: Sequence[Example], heed: Heed) -> bytes:
+    heed()
+    return numpy.fromiter(chain.from_iterable(example.tokens for example in examples), numpy.int64).tobytes()
+
+
+def _some(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    return (examples[first : first + SOME] for first in range(0, len(examples), SOME))
 
 
 def hashed(parts: Iterable[str | bytes]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from objectives import hub, remote, sources
 from objectives.errors import ModelError
+from objectives.evaluation import Heed, unheeded
 from objectives.hub import Found
 from objectives.settings import Model
 from objectives.sources import Source
@@ -20,23 +21,23 @@ CODE = (
 )
 
 
-def ready(model: Model, *, allow_code: bool = False, cache: Path | None = None) -> Source:
+def ready(model: Model, *, allow_code: bool = False, cache: Path | None = None, heed: Heed = unheeded) -> Source:
     """Where the model is, a folder if it was behind a URL; raises ModelError where it could not be loaded.
 
     Code that comes with a model is run only with `allow_code`; here none is run in any case. `cache` is the folder
-    for models of URLs.
+    for models of URLs; `heed` is called while one is fetched, and may raise.
     """
-    source = located(model, allow_code=allow_code, cache=cache)
+    source = located(model, allow_code=allow_code, cache=cache, heed=heed)
     found = _in_folder(source) if source.is_folder else hub.found(source)
     _check_files(source, found, model.pretrained)
     _check_architecture(source, found)
     return source
 
 
-def located(model: Model, *, allow_code: bool = False, cache: Path | None = None) -> Source:
+def located(model: Model, *, allow_code: bool = False, cache: Path | None = None, heed: Heed = unheeded) -> Source:
     """The same, without a look at what is there; raises ModelError."""
     source = sources.find(model, allow_code=allow_code)
-    return remote.fetched(source, cache) if source.is_url else source
+    return remote.fetched(source, cache, heed) if source.is_url else source
 
 
 def needs_code(source: Source) -> ModelError:

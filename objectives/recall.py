@@ -84,7 +84,7 @@ def recalled(
     """The rows with their states, each split's computed at most once by all who share the cache.
 
     None where that does not pay, which `certain` passes over, or where it cannot be: the reason is in the log. Raises
-    what `heed` raises, called before each batch and while another computes them.
+    what `heed` raises, called before each batch, while another computes them, and while they are named by digests.
     """
     heeded = _Heeded(heed)
     depths = [depth for depth in {frozen.depth, *cache.depths} if can_be_given(frozen.model, depth)]
@@ -93,7 +93,7 @@ def recalled(
         return None
     try:
         depths.sort(key=lambda depth: (depth != frozen.depth, depth))
-        found = _Library(frozen, splits, depths, machine, cache).recalled(None if certain else course, heeded)
+        found = _Library(frozen, splits, depths, machine, cache, heeded).recalled(None if certain else course)
     except (OSError, MemoryError, RuntimeError) as error:
         if error is heeded.raised or not (isinstance(error, OSError) or ran_out(error)):
             raise
@@ -141,13 +141,14 @@ class _Library:
         depths: Sequence[int],
         machine: Machine,
         cache: Cache,
+        heed: Heed,
     ) -> None:
-        self.frozen, self.machine, self.cache = frozen, machine, cache
+        self.frozen, self.machine, self.cache, self.heed = frozen, machine, cache, heed
         self.rows = {name: _Rows(examples) for name, examples in splits.items()}
         self.parts = self._fitting([frozen.part(depth) for depth in depths])
         self.own = self.parts[0]
-        self.digests = {name: tokens(rows) for name, rows in splits.items()}
-        computed_by = weights(frozen.model, max(part.depth for part in self.parts))
+        self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
+        computed_by = weights(frozen.model, max(part.depth for part in self.parts), heed)
         where = f"{FORMAT} {BATCH} {setting(frozen.model, machine)}"
         self.keys = {
             (name, part): hashed([where, computed_by[part.depth], digest, json.dumps(asdict(part))])
@@ -155,19 +156,19 @@ class _Library:
             for part in self.parts
         }
 
-    def recalled(self, course: Course | None, heed: Heed) -> dict[str, list[Example]] | None:
+    def recalled(self, course: Course | None) -> dict[str, list[Example]] | None:
         """The rows with their states, built where it pays for this course, or in any case without one."""
         if not all(self._there()):
             reason = course and self._not_worth(course)
             if reason:
                 log.info("frozen blocks run with every batch: %s", reason)
                 return None
-            with self.cache.building(hashed(self.digests.values()), heed) as alone:
+            with self.cache.building(hashed(self.digests.values()), self.heed) as alone:
                 if not alone:
                     log.warning("frozen blocks run with every batch: another worker has their states for too long")
                     return None
                 for name in self.rows:
-                    self._build(name, heed)
+                    self._build(name)
         pooled = self.own.pooling is not None
         return {name: rows.recalled(self._read(name), pooled) for name, rows in self.rows.items()}
 
@@ -210,7 +211,7 @@ class _Library:
             return None
         return said
 
-    def _build(self, name: str, heed: Heed) -> None:
+    def _build(self, name: str) -> None:
         """Write the files that are missing for a split, in one pass over its rows."""
         keys = {part: self.keys[name, part] for part in self.parts}
         missing = {part: key for part, key in keys.items() if self.cache.find(key) is None}
@@ -219,7 +220,7 @@ class _Library:
         rows, streams = self.rows[name], dict[Part, BinaryIO]()
         with ExitStack() as stack, _states(self.frozen, self.machine, missing) as read:
             for some in chunks(rows.order, BATCH):
-                heed()
+                self.heed()
                 for part, states in read([rows.examples[row] for row in some]).items():
                     if part not in streams:
                         header = _header(rows.shape(part, states.shape[1]), _NAMES[states.dtype])

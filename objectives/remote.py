@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -14,7 +15,9 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
+from objectives.cache import acquired
 from objectives.errors import ModelError
+from objectives.evaluation import Heed, unheeded
 from objectives.sources import Source, without_login
 from objectives.tables import first_line
 
@@ -28,11 +31,15 @@ _STAMPS = {"checksum", "contentmd5", "crc32c", "created", "digest", "etag", "gen
 _STAMPS |= {"mtime", "size", "updated"}
 
 
-def fetched(source: Source, cache: Path | None = None) -> Source:
+PATIENCE = 3600.0
+"""Seconds that a process waits for another that copies the same model; one that died holds up nobody."""
+
+
+def fetched(source: Source, cache: Path | None = None, heed: Heed = unheeded) -> Source:
     """The same model as a folder below `cache`; one process copies it, the others wait, and the next find it there.
 
     Files that changed behind the URL, by size and by time or checksum, make a new copy. Where the URL cannot be asked,
-    the newest copy will do. Raises ModelError.
+    the newest copy will do. Raises ModelError, and what `heed` raises, called before each file and while it waits.
     """
     cache = cache or platformdirs.user_cache_path("hpo") / "models"
     name = _digest(source.where)
@@ -50,7 +57,7 @@ def fetched(source: Source, cache: Path | None = None) -> Source:
         raise ModelError(f"model.name: {source.full_name} holds {found}; {right}")
     copy = cache / f"{name}-{_digest(repr(sorted((file, stamp) for file, (_, stamp) in files.items())))}"
     if not copy.is_dir():
-        _copy(source, system, files, copy)
+        _copy(source, system, files, copy, heed)
     return _at(source, copy)
 
 
@@ -59,18 +66,45 @@ def _at(source: Source, copy: Path) -> Source:
     return replace(source, where=str(copy), full_name=f"{source.full_name} (copy {copy.name.rpartition('-')[2]})")
 
 
-def _copy(source: Source, system: Any, files: Mapping[str, tuple[str, str]], copy: Path) -> None:
-    """Copy the files under another name and rename: half a copy is never read."""
-    try:
+def _copy(source: Source, system: Any, files: Mapping[str, tuple[str, str]], copy: Path, heed: Heed) -> None:
+    """Let one process copy the files, and the others wait for it."""
+    with _explained(source, copy):
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{copy}.lock"), TemporaryDirectory(dir=copy.parent, prefix=".part-") as part:
-            if copy.is_dir():
-                return
-            whole = Path(part) / "model"
-            whole.mkdir()
-            for file, (path, _) in files.items():
+    lock = FileLock(f"{copy}.lock")
+    try:
+        alone = acquired(lock, PATIENCE, heed)
+    except OSError as error:
+        raise ModelError(f"model.name: cannot copy {source.full_name} to {copy}: {_said(error)}") from error
+    if not alone:
+        waited = f"another process has been copying it for {PATIENCE / 60:.0f} minutes; see what holds {copy}.lock"
+        raise ModelError(f"model.name: cannot copy {source.full_name} to {copy}: {waited}")
+    try:
+        if not copy.is_dir():
+            _fill(source, system, files, copy, heed)
+    finally:
+        lock.release()
+
+
+def _fill(source: Source, system: Any, files: Mapping[str, tuple[str, str]], copy: Path, heed: Heed) -> None:
+    """Copy the files under another name and rename: half a copy is never read."""
+    with _explained(source, copy):
+        part = TemporaryDirectory(dir=copy.parent, prefix=".part-")
+    with part as folder:
+        whole = Path(folder) / "model"
+        for file, (path, _) in files.items():
+            heed()
+            with _explained(source, copy):
+                whole.mkdir(exist_ok=True)
                 system.get_file(path, str(whole / file))
+        with _explained(source, copy):
             whole.rename(copy)
+
+
+@contextmanager
+def _explained(source: Source, copy: Path) -> Iterator[None]:
+    """Raise what goes wrong in the block as a ModelError."""
+    try:
+        yield
     except Exception as error:  # of the disk here, or of the protocol there
         raise ModelError(f"model.name: cannot copy {source.full_name} to {copy}: {_said(error)}") from error
 

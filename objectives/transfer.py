@@ -28,12 +28,12 @@ from objectives.tasks import TASKS
 log = logging.getLogger(__name__)
 
 
-def prepare(settings: Transfer, host: Host) -> str:
+def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     """Read the rows, find the model and see that the one fits the other; the rows' fingerprint.
 
-    Raises ObjectiveError.
+    Raises ObjectiveError, and what `heed` raises.
     """
-    source = ready(settings.model, allow_code=host.allow_code, cache=host.models)
+    source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
     rows = read(settings, source)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
@@ -55,7 +55,7 @@ def run(
         machine, watch = devices.machine(host.device, settings.training.precision), Stopwatch()
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
-            source = located(settings.model, allow_code=host.allow_code, cache=host.models)
+            source = located(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
             rows = read(settings, source)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
         begun, once = replace(room), _Once(report)

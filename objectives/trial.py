@@ -10,16 +10,16 @@ from objectives.host import HERE, Host
 from objectives.settings import Settings, Simulated
 
 
-def prepare(settings: Settings, host: Host = HERE) -> str | None:
+def prepare(settings: Settings, host: Host = HERE, heed: Heed = unheeded) -> str | None:
     """Check what a trial with these settings needs, its data and its model, and return the rows' fingerprint.
 
-    None where it has no rows. Raises ObjectiveError.
+    None where it has no rows. Raises ObjectiveError, and what `heed` raises, called while a model is fetched.
     """
     if isinstance(settings, Simulated):
         return None
     from objectives import transfer
 
-    return transfer.prepare(settings, host)
+    return transfer.prepare(settings, host, heed)
 
 
 def run(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from support import environment
 
 from hpo.config import Config
@@ -152,6 +153,33 @@ def test_a_url_without_a_model_is_one_line(name: str, said: str, tmp_path: Path)
         ready(Model(name=name), cache=tmp_path)
     assert str(refused.value).startswith(f"model.name: {said}")
     assert "\n" not in str(refused.value)
+
+
+def test_who_waits_for_a_copy_hears_what_ends_the_trial(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not wait for ever; nor is a copy finished that nobody wants any more."""
+    cache, wanted = tmp_path / "cache", Model(name=f"file://{folder}")
+    copy = Path(ready(wanted, cache=cache).where)
+    shutil.rmtree(copy)
+    heard: list[int] = []
+
+    def heed() -> None:
+        heard.append(1)
+        if len(heard) > 3:
+            raise KeyError("ended")
+
+    with FileLock(f"{copy}.lock"):
+        with pytest.raises(KeyError, match="ended"):
+            ready(wanted, cache=cache, heed=heed)
+        monkeypatch.setattr(remote, "PATIENCE", 0.0)
+        with pytest.raises(ModelError, match=r"another process has been copying it for 0 minutes; see what holds"):
+            ready(wanted, cache=cache)
+    heard.clear()
+    with pytest.raises(KeyError, match="ended"):
+        ready(wanted, cache=cache, heed=heed)  # before its third file
+    assert [path.name for path in cache.iterdir()] == [f"{copy.name}.lock"]
+    assert ready(wanted, cache=cache).where == str(copy)
 
 
 def test_a_folder_without_a_model_is_one_line(folder: Path, tmp_path: Path) -> None:

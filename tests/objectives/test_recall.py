@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoTokenizer
 
-from objectives import data, layers, models, recall, settings, sources, trial
+from objectives import data, digests, layers, models, recall, settings, sources, trial
+from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import ModelError
 from objectives.evaluation import Evaluation, Result, Snapshot, unheeded
@@ -239,6 +240,18 @@ def test_building_heeds_before_each_batch(
     assert cache.entries() == []
     with Cache(cache.folder, patience=0).building("group", unheeded) as alone:
         assert alone
+
+
+def test_digests_heed_and_are_the_same_in_parts(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, heard = [Example([1, row, 2], 0) for row in range(9)], list[str]()
+    whole = digests.tokens(rows)
+    monkeypatch.setattr(digests, "SOME", 4)
+    assert digests.tokens(rows, lambda: heard.append("rows")) == whole
+    assert digests.tokens(rows[:-1]) != whole
+    source = sources.find(settings.Model(name=str(checkpoint("bert"))))
+    model = models.load(settings.Model(), source, "sequence-classification", CLASSES, 1)
+    assert len(digests.weights(model, 2, lambda: heard.append("weights"))) == 3
+    assert (heard.count("rows"), heard.count("weights") > 20) == (3, True)
 
 
 def test_a_cache_that_is_too_small_is_passed_over(
