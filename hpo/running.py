@@ -192,7 +192,8 @@ class RunningTrial:
 
         What is to be kept is written first: whoever finds the trial finished and its attempt open closes that one, and
         nothing is missing. `infeasible` parameters are those that could not be trained with at all, which the sampler
-        is told as a constraint that is not met; an evaluation that was not finite says the same.
+        is told as a constraint that is not met; an evaluation that was not finite says the same. Its rungs of
+        successive halving are forgotten.
         """
         with self.store.engine.begin() as connection:
             self._own(connection)
@@ -202,6 +203,8 @@ class RunningTrial:
             value = self._best(connection) if outcome == "complete" else None
             if outcome == "complete" and value is None:
                 outcome, error = "fail", f"no evaluation recorded a finite {self.spec.metric}"
+            if infeasible:  # what cannot be trained with takes no place of those that can
+                rows.drop_rungs(connection, self.claim.trial_id, 0)
             self._keep(connection)
             attempts.explain(connection, self.claim, error, place)
         try:

@@ -423,6 +423,23 @@ def test_a_trial_that_could_not_be_trained_is_infeasible_for_the_sampler(store: 
     assert count(store, "hpo.trials WHERE number = 2 AND error = 'val_loss was not finite at step 1'") == 1
 
 
+@pytest.mark.parametrize("loss", [float("nan"), None], ids=["diverged", "too large"])
+def test_what_could_not_be_trained_takes_nobodys_place_at_a_rung(store: Store, loss: float | None) -> None:
+    """Though it was the best there before; a feasible one holds its own."""
+    store.create(spec())
+    study = Study(store, "claims")
+    gone = study.begin(claimed(store, "gone"), spec())
+    assert not gone.report(Evaluation(1, 1.0, {"val_loss": 0.1}))
+    assert count(store, "trial_system_attributes WHERE key = 'completed_rung_0'") == 1
+    if loss is not None:
+        assert gone.report(Evaluation(2, 2.0, {"val_loss": loss}))
+    gone.finish("pruned", infeasible=loss is None)
+    assert (
+        not Study(store, "claims").begin(claimed(store, "next"), spec()).report(Evaluation(1, 1.0, {"val_loss": 0.5}))
+    )
+    assert Study(store, "claims").begin(claimed(store, "third"), spec()).report(Evaluation(1, 1.0, {"val_loss": 0.9}))
+
+
 def test_a_finish_cut_off_after_optuna_was_told_lacks_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.create(spec(trials=1))
     trial = Study(store, "claims").begin(claimed(store), spec())
