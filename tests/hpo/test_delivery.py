@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from support import wait_until
 from hpo.delivery import Delivery, Dispatch
 from hpo.errors import DatabaseError
 from hpo.keeping import Keeper
-from hpo.patience import Patience
+from hpo.patience import Patience, pauses
 from objectives.evaluation import Evaluation, Result, Snapshot
 
 
@@ -144,6 +145,22 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(begin: Begin) -> None:
     stop.set()
     with pytest.raises(DatabaseError, match="has been away: no server there"):
         delivery.flush()
+
+
+def test_who_asks_the_database_tries_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(islice(pauses(), 8)) == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    monkeypatch.setattr("hpo.patience.FIRST_PAUSE", 0.001)
+    answers = iter([lost(), lost(), 7])
+
+    def verb() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert Patience(30.0, threading.Event())(verb) == 7
+    with pytest.raises(OperationalError):
+        Patience(0.0, threading.Event())(lambda: (_ for _ in ()).throw(lost()))
 
 
 def test_a_checkpoint_carries_what_is_undelivered(tmp_path: Path) -> None:

@@ -133,6 +133,15 @@ def test_a_worker_refuses_a_model_that_changed_while_it_worked(
         assert connection.scalars(text("SELECT outcome FROM hpo.attempts")).all() == ["released"]
 
 
+def test_other_rows_are_refused(config: Config, store: Store, rows: Path, made: StudySpec) -> None:
+    rows.write_text(rows.read_text().replace("good", "fine", 1))
+    said = "on here: the rows are not those that kept was made with; copy the same files here, or start a new study"
+    with pytest.raises(HpoError, match=said):
+        worker.run(config, "kept", Worker("one", "here", 1, config.grace), threading.Event())
+    with pytest.raises(StudyError, match="  the rows: the files have changed since it was made\nstart a new one"):
+        store.create(made, trial.prepare(inputs.pinned(made, {}, config, {})))
+
+
 def test_another_model_is_another_study(config: Config, store: Store, folder: Path, made: StudySpec) -> None:
     fingerprint = store.plan("kept").fingerprint
     assert store.create(made, fingerprint, inputs.identities(made, config)).models

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,25 @@ def test_an_evaluation_does_not_hold_the_model_of_a_training_that_ran_out(
     with pytest.raises(SnapshotError, match="was given up"):
         evaluations[0].snapshot()
     assert evaluations[-1].snapshot().tensors  # that of a training that ended is still to be had
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "complete"])
+def test_a_trial_gives_its_memory_back_however_it_ends(
+    chosen: settings.Settings, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """Before it begins, what the one before it left; and at its end, after its last evaluation."""
+    evaluations: list[Evaluation] = []
+    freed: list[int] = []
+    monkeypatch.setattr(parts, "free", lambda: freed.append(len(evaluations)))
+
+    def report(evaluation: Evaluation) -> None:
+        evaluations.append(evaluation)
+        if ends:
+            raise KeyError("ended")
+
+    with pytest.raises(KeyError) if ends else nullcontext():
+        trial.run(chosen, report, host=Host("cpu", 1))
+    assert freed == [0, len(evaluations)]
 
 
 def test_a_copy_that_finds_no_memory_is_no_step_that_did(

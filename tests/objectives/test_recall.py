@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +331,16 @@ def test_an_adopter_does_as_the_first_attempt_did(chosen: Callable[..., settings
     assert result.facts["cached"]
     assert numbers(evaluations) == numbers(within[1:])
     assert numbers(run(mine, None, resume=cached)[0]) == numbers(without), "starts over"
+
+
+def test_a_snapshot_of_other_versions_is_passed_over(
+    chosen: Callable[..., settings.Transfer], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = snapshot(chosen(), None)
+    other = replace(made, facts={**made.facts, "versions": {**made.facts["versions"], "torch": "1.0"}})
+    assert numbers(run(chosen(), resume=other)[0]) == numbers(run(chosen())[0])
+    assert "'torch': '1.0'" in caplog.text
+    assert "starting over" in caplog.text
 
 
 def test_a_cached_model_holds_no_frozen_blocks(chosen: Callable[..., settings.Transfer], cache: Cache) -> None:
