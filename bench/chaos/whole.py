@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -33,7 +33,7 @@ STUDY = "bert-news-grid"
 POINTS = 6
 # No death may use up a trial's attempts: a launch that is killed again and again is no trial that kills its workers.
 SHORTER = ("training.epochs=4", "data.split.train=96", "data.split.valid=48", "max_attempts=1000")
-SHORTEST, LONGEST = 0.2, 60.0  # seconds from the command to the kill
+BEGINNING, MORE = 30.0, 12.0  # seconds: kills in the first so many of a launch, or so many after its next evaluation
 STUCK = 900.0  # seconds that the last launch of a study may take
 _DONE = """
 SELECT (SELECT count(*) FROM hpo.metrics JOIN trials USING (trial_id) WHERE study_id = n.study_id),
@@ -111,14 +111,15 @@ def _undisturbed(here: Place, name: str) -> None:
 def _disturbed(here: Place, name: str, calm: verdict.Outcome, chance: random.Random, log: Log, most: int) -> list[str]:
     """One study from nothing, its cache too, to complete, with no more than `most` kills in all; what is not exact."""
     shutil.rmtree(here.config.caches, ignore_errors=True)
-    found = 0
-    while (launch := _launch(here, name)) and not _ended(launch, after := _moment(chance, log, most)):
+    found, launch, began = 0, _launch(here, name), time.monotonic()
+    while not _ended(here, name, launch, found, chance if len(log.kills) < most else None):
+        after = time.monotonic() - began
         left, complete = _progress(here, name) or (found, 0)
         _kill(here)
         launch.wait()
         log.kills.append((name, after, found, left))
         print(f"{name}: killed after {after:.1f} s, {left} evaluations, {complete} trials", file=sys.stderr, flush=True)
-        found = left
+        found, launch, began = left, _launch(here, name), time.monotonic()
     wrong = [f"{name}: the launch ended with {launch.returncode}: {here.said()}"] if launch.returncode else []
     with postgres.lease(here.config.home):
         log.endings.update(row[0] for row in here.rows(_ENDINGS, name))
@@ -126,16 +127,23 @@ def _disturbed(here: Place, name: str, calm: verdict.Outcome, chance: random.Ran
     return wrong + [f"{name}: {line}" for line in verdict.wrong(calm, _outcome(here, name), "grid", POINTS)]
 
 
-def _moment(chance: random.Random, log: Log, most: int) -> float:
-    return chance.uniform(SHORTEST, LONGEST) if len(log.kills) < most else STUCK
+def _ended(here: Place, name: str, launch: subprocess.Popen[bytes], found: int, chance: random.Random | None) -> bool:
+    """Whether the launch ended before a random moment: in its beginning, or after an evaluation beyond those found."""
+    if chance is None:
+        launch.wait(STUCK)
+    elif chance.random() < 1 / 3:
+        _wait(launch, chance.uniform(0.2, BEGINNING))
+    else:
+        until = time.monotonic() + STUCK
+        while launch.poll() is None and (_progress(here, name) or (0, 0))[0] <= found and time.monotonic() < until:
+            time.sleep(0.2)
+        _wait(launch, chance.uniform(0.0, MORE))
+    return launch.poll() is not None
 
 
-def _ended(launch: subprocess.Popen[bytes], seconds: float) -> bool:
-    try:
+def _wait(launch: subprocess.Popen[bytes], seconds: float) -> None:
+    with suppress(subprocess.TimeoutExpired):
         launch.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def _progress(here: Place, name: str) -> tuple[int, int] | None:
@@ -155,7 +163,7 @@ def _outcome(here: Place, name: str) -> verdict.Outcome:
 def _report(log: Log, studies: int, seconds: tuple[float, float], machine: str, complaints: list[str]) -> str:
     calm, total = seconds
     lines = [machine, "", f"{studies} studies of {POINTS} trials, killed as a whole {len(log.kills)} times; "]
-    lines[-1] += f"undisturbed one takes {calm:.0f} s, all together {total / 60:.0f} minutes."
+    lines[-1] += f"an undisturbed one takes {calm:.0f} s, all together {total / 60:.0f} minutes."
     lines += ["", "| study | killed after s | evaluations on record before | at the kill |", "|---|---|---|---|"]
     lines += [f"| {name} | {after:.1f} | {found} | {left} |" for name, after, found, left in log.kills]
     ended = ", ".join(f"{count} {ending}" for ending, count in sorted(log.endings.items()))
