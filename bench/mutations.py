@@ -48,7 +48,7 @@ MUTATIONS = (
         "hpo/worker.py",
         "self.keeper.resume() if self.claim.attempt > 1 else (None, [])",
         "(None, [])",
-        (f"{WORKER}::test_a_paused_trial_is_let_go_and_the_worker_goes_on_with_others",),
+        (f"{WORKER}::test_a_paused_study_is_waited_for_with_a_line_and_resumed",),
     ),
     Mutation(
         "a training continues from a snapshot",

@@ -307,12 +307,14 @@ def snapshot(chosen: settings.Transfer, cache: Cache | None) -> Snapshot:
 def test_states_that_are_gone_are_computed_again_for_who_continues(
     chosen: Callable[..., settings.Transfer], cache: Cache, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whether or not that would pay; without room for them the trial starts over, and says so."""
-    mine = chosen(**{"model.dropout": 0.3, "training.epochs": 2})
-    undisturbed, cached = numbers(run(mine, cache)[0]), snapshot(mine, cache)
-    assert len(cache.clear()) == 2
-    evaluations, result = run(mine, cache, resume=cached)
-    assert (result.facts["cached"], numbers(evaluations), len(cache.entries())) == (True, undisturbed[1:], 2)
+    """Though that would not pay for what is left; without room for them the trial starts over, and says so."""
+    mine = chosen(**{"model.dropout": 0.3, "training.epochs": 1, "training.evaluations_per_epoch": 2})
+    many, alone = (Cache(cache.folder, depths=(1, 2, 3), trials=trials) for trials in (9, 1))
+    assert not run(mine, alone)[1].facts["cached"]
+    undisturbed, cached = numbers(run(mine, many)[0]), snapshot(mine, many)
+    assert len(cache.clear()) == 6
+    evaluations, result = run(mine, alone, resume=cached)
+    assert (result.facts["cached"], numbers(evaluations), len(cache.entries())) == (True, undisturbed[1:], 6)
     cache.clear()
     evaluations, result = run(mine, Cache(cache.folder, limit=1000), resume=cached)
     assert (result.facts["cached"], numbers(evaluations)) == (False, numbers(run(mine)[0]))
