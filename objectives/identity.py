@@ -1,4 +1,4 @@
-"""What tells a model's files from others of the same name: a commit of the hub, or a digest of a folder; no torch."""
+"""What tells a model's files from others of the same name: a commit, or a digest; no torch."""
 
 from __future__ import annotations
 

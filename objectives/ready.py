@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -38,6 +40,19 @@ def located(model: Model, *, allow_code: bool = False, cache: Path | None = None
     """The same, without a look at what is there; raises ModelError."""
     source = sources.find(model, allow_code=allow_code)
     return remote.fetched(source, cache, heed) if source.is_url else source
+
+
+@contextmanager
+def in_use(
+    model: Model, *, allow_code: bool = False, cache: Path | None = None, heed: Heed = unheeded
+) -> Iterator[Source]:
+    """The same for the length of the block: a copy of a model behind a URL is not removed within it."""
+    while True:
+        source = located(model, allow_code=allow_code, cache=cache, heed=heed)
+        with remote.held(source) as there:
+            if there:
+                yield source
+                return
 
 
 def needs_code(source: Source) -> ModelError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -15,7 +17,7 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
-from objectives.cache import acquired
+from objectives.cache import Entry, acquired
 from objectives.errors import ModelError
 from objectives.evaluation import Heed, unheeded
 from objectives.sources import Source, without_login
@@ -31,6 +33,7 @@ _STAMPS = {"checksum", "contentmd5", "crc32c", "created", "digest", "etag", "gen
 _STAMPS |= {"mtime", "size", "updated"}
 
 
+_GONE = ".gone-"
 PATIENCE = 3600.0
 """Seconds that a process waits for another that copies the same model; one that died holds up nobody."""
 
@@ -59,6 +62,46 @@ def fetched(source: Source, cache: Path | None = None, heed: Heed = unheeded) ->
     if not copy.is_dir():
         _copy(source, system, files, copy, heed)
     return _at(source, copy)
+
+
+@contextmanager
+def held(source: Source) -> Iterator[bool]:
+    """Keep a model's copy from being removed within the block; False where it is gone already."""
+    lock = Path(f"{source.where}.lock")
+    if not lock.is_file():  # no copy of ours
+        yield True
+        return
+    with lock.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        os.utime(lock)
+        yield Path(source.where).is_dir()
+
+
+def copies(cache: Path) -> list[Entry]:
+    """The copies below `cache`; the one used last comes last."""
+    found = []
+    for lock in cache.glob("*.lock"):
+        with suppress(FileNotFoundError):
+            size = sum(path.stat().st_size for path in lock.with_suffix("").iterdir())
+            found.append(Entry(lock.with_suffix(""), size, lock.stat().st_mtime))
+    return sorted(found, key=lambda entry: entry.used)
+
+
+def clear(cache: Path) -> tuple[list[Entry], list[Entry]]:
+    """Remove the copies that no trial uses; those that were removed, and those that were not."""
+    removed, used = list[Entry](), list[Entry]()
+    for entry in copies(cache):
+        with Path(f"{entry.path}.lock").open("rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                used.append(entry)
+            else:
+                entry.path.rename(cache / f"{_GONE}{entry.path.name}")  # half a copy is never read
+                removed.append(entry)
+    for path in cache.glob(f"{_GONE}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    return removed, used
 
 
 def _at(source: Source, copy: Path) -> Source:

@@ -18,7 +18,7 @@ from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
 from objectives.host import Host
 from objectives.identity import identity
 from objectives.plan import Plan, plan
-from objectives.ready import located, ready
+from objectives.ready import in_use, ready
 from objectives.settings import Data, Transfer
 from objectives.sources import Source
 from objectives.state import State
@@ -51,11 +51,11 @@ def run(
 ) -> Result:
     """Fine-tune as the settings say, reporting each evaluation; raises ObjectiveError, and what the callbacks raise."""
     earlier = resume.facts if resume else earlier or {}
-    with devices.threaded(host.threads or earlier.get("threads")):
+    used = in_use(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
+    with devices.threaded(host.threads or earlier.get("threads")), used as source:
         machine, watch = devices.machine(host.device, settings.training.precision), Stopwatch()
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
-            source = located(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
             rows = read(settings, source)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
         begun, once = replace(room), _Once(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +51,22 @@ def test_status_and_clear(run: Run, config: Config) -> None:
     ]
     assert run("cache", "clear").err == "removed 1 files, 0.0 MB\n"
     assert cache.entries() == []
+
+
+def test_copies_of_models(run: Run, config: Config) -> None:
+    for name, size in (("one", 5), ("two", 2)):
+        (config.models / name).mkdir(parents=True)
+        (config.models / name / "model.safetensors").write_bytes(b"x" * size)
+        (config.models / f"{name}.lock").touch()
+    found = json.loads(run("cache", "status", "--json").out)
+    assert (found["models_folder"], found["models"], found["models_bytes"]) == (str(config.models), 2, 7)
+    assert found["models_last_used"]
+    assert run("cache", "clear").err == "removed 0 files, 0.0 MB\n"
+    with (config.models / "one.lock").open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        said = "removed 0 files, 0.0 MB\nremoved 1 copies of models, 0.0 MB; 1 are in use\n"
+        assert run("cache", "clear", "--models").err == said
+    assert [path.name for path in config.models.iterdir() if path.is_dir()] == ["one"]
 
 
 def test_it_is_made_for_all_depths_of_the_search(config: Config) -> None:

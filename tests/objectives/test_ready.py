@@ -20,7 +20,7 @@ from hpo.config import Config
 from objectives import remote, settings, trial
 from objectives.errors import ModelError
 from objectives.host import Host
-from objectives.ready import ready
+from objectives.ready import in_use, ready
 from objectives.settings import Model
 from objectives.sources import without_login
 
@@ -180,6 +180,59 @@ def test_who_waits_for_a_copy_hears_what_ends_the_trial(
         ready(wanted, cache=cache, heed=heed)  # before its third file
     assert [path.name for path in cache.iterdir()] == [f"{copy.name}.lock"]
     assert ready(wanted, cache=cache).where == str(copy)
+
+
+def test_copies_are_removed_but_none_that_is_in_use(folder: Path, tmp_path: Path) -> None:
+    cache, wanted = tmp_path / "cache", Model(name=f"file://{folder}")
+    old = Path(ready(wanted, cache=cache).where)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    with in_use(wanted, cache=cache) as source:
+        new = Path(source.where)
+        assert [entry.path for entry in remote.copies(cache)] == [old, new]
+        size = sum(path.stat().st_size for path in new.iterdir())
+        assert remote.copies(cache)[1].size == size > 10_000
+        removed, used = remote.clear(cache)
+        assert ([entry.path for entry in removed], [entry.path for entry in used]) == ([old], [new])
+        assert (new / "config.json").is_file()
+    assert [entry.path for entry in remote.clear(cache)[0]] == [new]
+    assert (remote.copies(cache), [path for path in cache.iterdir() if path.is_dir()]) == ([], [])
+    with in_use(wanted, cache=cache) as source:
+        assert Path(source.where) == new, "it is fetched again"
+
+
+def test_a_copy_that_goes_before_it_is_held_is_fetched_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, wanted, fetched = tmp_path / "cache", Model(name=f"file://{folder}"), remote.fetched
+    went: list[str] = []
+
+    def fleeting(*arguments: Any) -> Any:
+        found = fetched(*arguments)
+        if not went:
+            went.append(found.where)
+            remote.clear(cache)
+        return found
+
+    monkeypatch.setattr(remote, "fetched", fleeting)
+    with in_use(wanted, cache=cache) as source:
+        assert (source.where, Path(source.where).is_dir()) == (went[0], True)
+
+
+def test_a_trial_holds_its_copy(folder: Path, rows: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    tree = {
+        "task": "text-classification",
+        "model": f"file://{folder}",
+        "data": {"path": str(rows), "max_length": 32},
+        "training": {"epochs": 1, "seed": 0},
+    }
+    found: list[tuple[int, int]] = []
+    trial.run(
+        settings.parse(tree),
+        lambda _: found.append((len(remote.clear(cache)[0]), len(remote.clear(cache)[1]))),
+        host=Host("cpu", 1, models=cache),
+    )
+    assert found == [(0, 1)]
 
 
 def test_a_folder_without_a_model_is_one_line(folder: Path, tmp_path: Path) -> None:
