@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,32 @@ def test_a_killed_trial_ends_as_an_undisturbed_one(
     assert ["died", "complete"] in histories
     assert "continues from the checkpoint of step" in hpo("logs", "-s", "killed").stdout
     assert not list((config.home / "artifacts").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(("size", "cached"), [(None, True), ("1000", False)], ids=["room", "none"])
+def test_a_cached_trial_whose_cache_is_gone(
+    hpo: Hpo, study: Callable[..., str], launched: Any, config: Config, size: str | None, cached: bool
+) -> None:
+    """It is computed again, and the trial goes on to the same bits; where there is no room for it, it starts over."""
+    file = study(REAL.replace("trials: 2", "trials: 1"), "cached")
+    hpo("launch", "-s", study(REAL.replace("trials: 2", "trials: 1"), "calm"), "-w", "1")
+    shutil.rmtree(config.caches)
+    launch = launched(file)
+    wait_until(lambda: list(Path(config.checkpoints).glob("*/*/*-00000[1-5]-*.safetensors")), 90)
+    pid = worker(config)
+    launch.kill()
+    os.kill(pid, signal.SIGKILL)
+    assert list(config.caches.glob("*.safetensors"))
+    shutil.rmtree(config.caches)
+    hpo("launch", "-s", file, "-w", "1", **({"HPO_CACHE_SIZE": size} if size else {}))
+    calm, killed = shown(hpo, "calm", 0), shown(hpo, "cached", 0)
+    assert (killed["state"], killed["facts"]["cached"], calm["facts"]["cached"]) == ("COMPLETE", cached, True)
+    assert [step for step, _ in losses(killed)] == list(range(1, 7))
+    said = hpo("logs", "-s", "cached").stdout
+    assert "continues from the checkpoint of step" in said
+    assert ("starting over" in said) is not cached
+    close = pytest.approx([loss for _, loss in losses(calm)], abs=0.0 if cached else 1e-3)
+    assert [loss for _, loss in losses(killed)] == close
 
 
 def test_a_trial_goes_on_on_another_machine(hpo: Hpo, study: Callable[..., str], config: Config, launched: Any) -> None:
