@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def described(data: Path) -> str:
         f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, load {load}\n"
         f"Python {platform.python_version()}, PostgreSQL {postgresql}, {packages}"
     )
+
+
+def revision() -> str:
+    """The commit that is measured, with `+` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty=+"]
+    folder = Path(__file__).parent
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def _processor() -> str:

@@ -1,0 +1,256 @@
+"""One trial as each contender makes it: hpo, transformers' hyperparameter_search, plain Optuna and torch."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+import torch
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    get_linear_schedule_with_warmup,
+)
+
+from objectives import data, settings, sources, stopwatch, trial
+from objectives.cache import Cache
+from objectives.evaluation import Evaluation
+from objectives.host import Host
+
+EVALUATED_AT_ONCE = 64
+
+
+class Point(NamedTuple):
+    """A trial's parameters, and the seed of its head, its batches and its dropout."""
+
+    frozen_layers: int
+    learning_rate: float
+    batch_size: int
+    warmup_ratio: float
+    seed: int = 0
+
+
+@dataclass
+class Outcome:
+    """CPU seconds of the whole trial, of its training and evaluations alone, and of filling or reading the cache; the
+    last evaluation's metrics."""
+
+    seconds: float = 0.0
+    training: float = 0.0
+    fill: float = 0.0
+    val_loss: float = float("nan")
+    accuracy: float = float("nan")
+
+
+@dataclass
+class Contest:
+    """The rows that all contenders train and validate on, `train` and `valid` of them, for so many epochs."""
+
+    path: Path
+    train: int
+    valid: int
+    epochs: int
+    scratch: Path
+    _splits: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, point: Point, precision: str = "fp32") -> settings.Transfer:
+        """A point as our objective takes it."""
+        training = {"epochs": self.epochs, "seed": point.seed, "precision": precision}
+        found = settings.parse(
+            {
+                "task": "text-classification",
+                "model": {"name": "minilm", "frozen_layers": point.frozen_layers},
+                "data": {"path": str(self.path), "split": {"train": self.train, "valid": self.valid, "test": 0}},
+                "training": training | {name: getattr(point, name) for name in Point._fields[1:4]},
+            }
+        )
+        assert isinstance(found, settings.Transfer)  # noqa: S101
+        return found
+
+    def hpo(self, point: Point, cache: Cache | None, precision: str = "fp32") -> Outcome:
+        """Our objective, with what other trials left in the cache."""
+        last: list[Evaluation] = []
+        with measured() as outcome, _clocked():
+            result = trial.run(self.settings(point, precision), last.append, host=Host("cpu", 1, cache=cache))
+        metrics = last[-1].metrics
+        outcome.training = result.seconds["train"] + result.seconds["evaluate"]
+        outcome.fill = result.seconds.get("cache", 0.0)
+        outcome.val_loss, outcome.accuracy = metrics["val_loss"], metrics["accuracy"]
+        return outcome
+
+    def trainer(self, point: Point) -> Outcome:
+        """`Trainer.hyperparameter_search` with Optuna, of one trial that has the point's parameters."""
+        splits, clock = self.splits(point), _Clock()
+        arguments = TrainingArguments(
+            output_dir=str(self.scratch / "trainer"),
+            num_train_epochs=self.epochs,
+            per_device_eval_batch_size=EVALUATED_AT_ONCE,
+            weight_decay=0.01,
+            warmup_steps=0.0,  # a float: what hp_space gives is cast to the type that stands here
+            eval_strategy="epoch",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            seed=point.seed,
+        )
+        searcher = Trainer(
+            args=arguments,
+            data_collator=splits["collate"],
+            train_dataset=splits["train"],
+            eval_dataset=splits["valid"],
+            model_init=lambda chosen: self.model(point) if chosen is None else self.model(_suggested(chosen, point)),
+            compute_metrics=lambda told: {"accuracy": float((told.predictions.argmax(-1) == told.label_ids).mean())},
+            callbacks=[clock],
+        )
+        with measured() as outcome:
+            searcher.hyperparameter_search(
+                hp_space=lambda chosen: {
+                    "learning_rate": chosen.suggest_float("learning_rate", 1e-5, 1e-2),
+                    "per_device_train_batch_size": chosen.suggest_int("batch_size", 1, 64),
+                    "warmup_steps": chosen.suggest_float("warmup_ratio", 0.0, 0.5),
+                },
+                compute_objective=lambda metrics: metrics["eval_loss"],
+                n_trials=1,
+                backend="optuna",
+                sampler=_only(point),
+            )
+        outcome.training = clock.seconds
+        outcome.val_loss, outcome.accuracy = clock.metrics["eval_loss"], clock.metrics["eval_accuracy"]
+        return outcome
+
+    def plain(self, point: Point) -> Outcome:
+        """A loop in torch within `study.optimize`, frozen blocks in eval mode as ours."""
+        study = optuna.create_study(sampler=_only(point))
+        with measured() as outcome:
+            study.optimize(lambda chosen: self._loop(_suggested(chosen, point), chosen, outcome), n_trials=1)
+        return outcome
+
+    def model(self, point: Point) -> Any:
+        """MiniLM with a new head, embeddings and first blocks frozen."""
+        torch.manual_seed(point.seed)
+        where = self.splits(point)["where"]
+        model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=self.splits(point)["classes"])
+        for part in _frozen(model, point):
+            part.requires_grad_(False)
+        return model
+
+    def splits(self, point: Point) -> dict[str, Any]:
+        """The encoded rows, made once: the peers' users do that outside of their trials, too."""
+        if not self._splits:
+            chosen = self.settings(point)
+            where = sources.find(chosen.model).where
+            tokenizer, found = AutoTokenizer.from_pretrained(where), data.load(chosen.data, 0)
+            classes = data.classes(found, "label")
+            for name, table in (("train", found.train), ("valid", found.valid)):
+                tokens = tokenizer(list(table.column("text")), truncation=True, max_length=128)["input_ids"]
+                labels = [classes.index(label) for label in table.column("label")]
+                self._splits[name] = [
+                    {"input_ids": row, "labels": label} for row, label in zip(tokens, labels, strict=True)
+                ]
+            self._splits |= {
+                "classes": len(classes),
+                "where": where,
+                "collate": DataCollatorWithPadding(tokenizer),
+            }
+        return self._splits
+
+    def _loop(self, point: Point, chosen: optuna.Trial, outcome: Outcome) -> float:
+        splits, model = self.splits(point), self.model(point)
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learning, lr=point.learning_rate, weight_decay=0.01)
+        steps = self.epochs * -(-self.train // point.batch_size)
+        schedule = get_linear_schedule_with_warmup(optimizer, round(point.warmup_ratio * steps), steps)
+        began = time.process_time()
+        for epoch in range(self.epochs):
+            model.train()
+            for part in _frozen(model, point):
+                part.eval()
+            order = torch.randperm(self.train, generator=torch.Generator().manual_seed(point.seed + epoch)).tolist()
+            for at in range(0, self.train, point.batch_size):
+                rows = [splits["train"][row] for row in order[at : at + point.batch_size]]
+                model(**splits["collate"](rows)).loss.backward()
+                clip_grad_norm_(learning, 1.0)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            outcome.val_loss, outcome.accuracy = self._validated(model, splits)
+            chosen.report(outcome.val_loss, epoch)
+        outcome.training = time.process_time() - began
+        return outcome.val_loss
+
+    @torch.no_grad()
+    def _validated(self, model: Any, splits: dict[str, Any]) -> tuple[float, float]:
+        model.eval()
+        loss = right = 0.0
+        for at in range(0, self.valid, EVALUATED_AT_ONCE):
+            batch = splits["collate"](splits["valid"][at : at + EVALUATED_AT_ONCE])
+            logits = model(**batch).logits
+            loss += cross_entropy(logits, batch["labels"], reduction="sum").item()
+            right += (logits.argmax(-1) == batch["labels"]).sum().item()
+        return loss / self.valid, right / self.valid
+
+
+@contextmanager
+def measured() -> Iterator[Outcome]:
+    """An outcome whose `seconds` the block takes."""
+    gc.collect()
+    outcome, began = Outcome(), time.process_time()
+    yield outcome
+    outcome.seconds = time.process_time() - began
+
+
+@contextmanager
+def _clocked() -> Iterator[None]:
+    """Within the block our stopwatch counts CPU seconds, not wall time."""
+    wall, stopwatch.perf_counter = stopwatch.perf_counter, time.process_time
+    try:
+        yield
+    finally:
+        stopwatch.perf_counter = wall
+
+
+class _Clock(TrainerCallback):  # type: ignore[misc]
+    """From the Trainer's first step to its end."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.metrics: dict[str, float] = {}
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.began = time.process_time()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.seconds = time.process_time() - self.began
+
+    def on_evaluate(self, *_: Any, metrics: dict[str, float], **__: Any) -> None:
+        self.metrics = metrics
+
+
+def _frozen(model: Any, point: Point) -> Sequence[Any]:
+    depth = point.frozen_layers
+    return (model.bert.embeddings, *model.bert.encoder.layer[:depth]) if depth else ()
+
+
+def _only(point: Point) -> optuna.samplers.BaseSampler:
+    """A sampler that draws this point."""
+    return optuna.samplers.GridSampler({name: [value] for name, value in point._asdict().items()}, seed=0)
+
+
+def _suggested(chosen: optuna.Trial, point: Point) -> Point:
+    """The point, its depth asked of the trial: a model must have it before the Trainer asks for the rest."""
+    return point._replace(frozen_layers=chosen.suggest_int("frozen_layers", 0, 6, step=2))
