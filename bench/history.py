@@ -20,6 +20,24 @@ EVALUATIONS = 10
 KEPT = "metrics:{step}"
 """The user attribute in which plain Optuna keeps the metrics of an evaluation."""
 
+# Each of the study's first trials so many times more: what Optuna and its tables would hold.
+COPIES = """
+CREATE TEMP TABLE copied ON COMMIT DROP AS
+SELECT t.trial_id AS old, nextval('trials_trial_id_seq') AS new, t.number + k * %(block)s AS number
+FROM trials t, generate_series(1, %(times)s) k WHERE t.number < %(block)s;
+INSERT INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete)
+SELECT new, c.number, study_id, state, datetime_start, datetime_complete FROM copied c JOIN trials ON trial_id = old;
+INSERT INTO trial_values (trial_id, objective, value, value_type)
+SELECT new, objective, value, value_type FROM copied JOIN trial_values ON trial_id = old;
+INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json)
+SELECT new, param_name, param_value, distribution_json FROM copied JOIN trial_params ON trial_id = old;
+INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)
+SELECT new, step, intermediate_value, intermediate_value_type
+FROM copied JOIN trial_intermediate_values ON trial_id = old;
+INSERT INTO trial_system_attributes (trial_id, key, value_json)
+SELECT new, key, value_json FROM copied JOIN trial_system_attributes ON trial_id = old;
+"""
+
 # What claims and reports would have left in our own tables, beside the trials that are Optuna's alone.
 OURS = """
 INSERT INTO hpo.attempts (trial_id, attempt, study_id, worker, host, pid, grace, ended, outcome, current)
