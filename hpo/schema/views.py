@@ -73,15 +73,21 @@ LEFT JOIN LATERAL (
 WHERE d.objective = 0
 """
 
+# The best one is found by its value alone, and what else the view shows is computed for it, not for all: OFFSET 0 keeps
+# PostgreSQL from doing it the other way round.
 BEST_PARAMS = f"""
-SELECT DISTINCT ON (t.study) t.study, t.number, t.value, t.best_step AS step, t.best_epoch AS epoch,
+SELECT s.study_name AS study, t.number, t.value, t.best_step AS step, t.best_epoch AS epoch,
        t.params, t.metrics, n.spec ->> 'metric' AS metric, lower(d.direction::text) AS direction
-FROM hpo.trials t
-JOIN studies s ON s.study_name = t.study
-JOIN hpo.plans n USING (study_id)
+FROM hpo.plans n
+JOIN studies s USING (study_id)
 JOIN study_directions d USING (study_id)
-WHERE t.state = 'COMPLETE' AND d.objective = 0
-ORDER BY t.study, {_BY_METRIC.format(value="t.value")}, t.number
+CROSS JOIN LATERAL (
+    SELECT trial_id FROM trials JOIN trial_values v USING (trial_id)
+    WHERE study_id = n.study_id AND state = 'COMPLETE' AND v.objective = 0
+    ORDER BY {_BY_METRIC.format(value="v.value")}, number LIMIT 1
+) best
+CROSS JOIN LATERAL (SELECT * FROM hpo.trials x WHERE x.trial_id = best.trial_id OFFSET 0) t
+WHERE d.objective = 0
 """
 
 STUDIES = """
