@@ -222,3 +222,17 @@ def test_a_reader_closes_its_connection(toy: Config) -> None:
             if connections(report) == before:
                 return
     raise AssertionError("a connection stayed open")
+
+
+def test_the_best_trial_is_found_without_looking_at_all_others(store: Store, begin: Begin) -> None:
+    for number in range(8):
+        begin("val_loss", 0.5 + number).finish("complete")
+    with store.engine.begin() as connection:
+        plan = connection.scalar(text("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM hpo.best_params"))
+    scans = [node for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == "metrics"]
+    assert scans, plan
+    assert max(node["Actual Loops"] for node in scans) == 1
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in _nodes(child))]
