@@ -16,6 +16,7 @@ from pathlib import Path
 import fakehub
 import psycopg2
 import pytest
+import servers
 from sqlalchemy.engine import make_url
 from support import environment, wait_until
 
@@ -51,7 +52,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Collecting garbage, as each trial does twice, looks at what the test made: not at all of torch, 0.2 s each time."""
+    """Let later collections, two in each trial, pass over what is here by now: torch alone costs each 0.2 s."""
     gc.collect()
     gc.freeze()
 
@@ -140,6 +141,22 @@ def _database(server: postgres.Server, template: str) -> Iterator[str]:
     yield server.url(name)
     with _admin(server) as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home for servers of the test's own."""
+    yield tmp_path / "home"
+    servers.clean_up(tmp_path / "home")
+
+
+@pytest.fixture
+def open_home() -> Iterator[Path]:
+    """A home that every account may enter, unlike pytest's own folders."""
+    home = Path(tempfile.mkdtemp())
+    home.chmod(0o755)
+    yield home
+    servers.clean_up(home)
 
 
 @pytest.fixture
