@@ -18,6 +18,7 @@ import torch
 import transformers
 from sqlalchemy import text
 
+from bench import tiny
 from bench.machine import described
 from bench.server import private
 from hpo import worker
@@ -46,17 +47,7 @@ def write_rows(folder: Path) -> None:
 def write_tiny(folder: Path) -> str:
     """A BERT of three blocks, 32 wide, with MiniLM's tokenizer; its folder."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(sources.find(Model()).where)
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    transformers.AutoModel.from_config(config).save_pretrained(folder / "tiny")
-    tokenizer.save_pretrained(folder / "tiny")
-    return str(folder / "tiny")
+    return str(tiny.save(folder / "tiny", tiny.bert(tokenizer, max_position_embeddings=64), tokenizer))
 
 
 def spec(folder: Path, trials: int) -> StudySpec:

@@ -25,7 +25,6 @@ from hpo.config import Config
 BEAT, GRACE, PATIENCE = 0.5, 4.0, 240.0  # seconds
 DISK = "24m"  # of checkpoints: many times what four workers need
 WORDS = ("cold", "warm", "slow", "quick", "old", "new", "soft", "loud", "dark", "light")
-VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "day", "night", *WORDS)
 
 # Without a pruner, what is right does not depend on the order; no fault may use up a trial's attempts.
 STUDY = """
@@ -152,19 +151,10 @@ def _rows() -> Iterator[tuple[str, str]]:
 
 
 def _save_model(folder: Path) -> None:
-    import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from tokenizers.processors import TemplateProcessing
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, logging
+    from transformers import logging
+
+    from bench import tiny
 
     logging.disable_progress_bar()
-    torch.manual_seed(0)
-    shape = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 96}
-    BertModel(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=24, **shape)).save_pretrained(folder)
-    words = Tokenizer(WordLevel({word: index for index, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))  # noqa: S106
-    words.pre_tokenizer = Whitespace()
-    words.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
+    tokenizer = tiny.tokenizer(("the", "day", "night", *WORDS))
+    tiny.save(folder, tiny.bert(tokenizer, hidden_size=48, intermediate_size=96), tokenizer)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from bench import tiny
 from hpo import worker
 from hpo.attempts import Worker
 from hpo.config import Config
@@ -37,13 +38,15 @@ def spec(tmp_path: Path) -> StudySpec:
     """Two trials: rows of at most 5 tokens, then longer ones."""
     rows = [f"the {one} {two} day,{'yes' if one < two else 'no'}" for one in WORDS for two in WORDS]
     (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    tokenizer = tiny.tokenizer(("the", "day", *WORDS))
+    tiny.save(tmp_path / "tiny", tiny.bert(tokenizer), tokenizer)
     return StudySpec.from_dict(
         {
             "study": "tight",
             "folder": str(tmp_path),
             "objective": {
                 "task": "text-classification",
-                "model": {"frozen_layers": 6},
+                "model": {"name": "./tiny", "frozen_layers": 3},
                 "data": {"path": "rows.csv", "split": {"train": 8, "valid": 4, "test": 0}},
                 "training": {"epochs": 1, "batch_size": 8},
             },

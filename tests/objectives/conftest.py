@@ -10,22 +10,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
+
+from bench import tiny
 
 WORDS = ("good", "fine", "nice", "bad", "poor", "sad", "the", "film", "book", "song", "was", "very", "so", "and")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-VOCABULARY = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
 
 _SIZES: dict[str, Any] = {
-    "vocab_size": len(VOCABULARY),
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 40,
+    **tiny.SIZES,
+    "vocab_size": len(tiny.SPECIAL) + len(WORDS),
     "pad_token_id": 0,
     "initializer_range": 0.2,  # with the usual 0.02 a model this small learns nothing for a while
 }
@@ -49,7 +41,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "deberta": lambda: transformers.DebertaConfig(**_SIZES, relative_attention=True, pos_att_type=["p2c", "c2p"]),
     "deberta-v2": lambda: transformers.DebertaV2Config(**_SIZES, **_DEBERTA),
     "distilbert": lambda: transformers.DistilBertConfig(
-        vocab_size=len(VOCABULARY), max_position_embeddings=40, pad_token_id=0, **_DISTILBERT
+        vocab_size=len(tiny.SPECIAL) + len(WORDS), max_position_embeddings=40, pad_token_id=0, **_DISTILBERT
     ),
     "electra": lambda: transformers.ElectraConfig(**_SIZES, **_SMALL_EMBEDDING),
     "modernbert": lambda: transformers.ModernBertConfig(**_SIZES, cls_token_id=2, sep_token_id=3),
@@ -70,13 +62,27 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     @cache
     def save(family: str) -> Path:
-        folder = tmp_path_factory.mktemp("checkpoints") / family
-        torch.manual_seed(0)
-        transformers.AutoModel.from_config(CONFIGS[family]()).save_pretrained(folder)
-        _tokenizer().save_pretrained(folder)
-        return folder
+        return tiny.save(tmp_path_factory.mktemp("checkpoints") / family, CONFIGS[family](), tiny.tokenizer(WORDS))
 
     return save
+
+
+@pytest.fixture
+def bert(checkpoint: Callable[[str], Path]) -> Path:
+    """The folder of a tiny BERT."""
+    return checkpoint("bert")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str | bytes], str]:
+    """Write a file of the test's folder; its path."""
+
+    def write(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
 
 
 @pytest.fixture
@@ -92,12 +98,3 @@ def _texts(labels: dict[str, str]) -> Iterator[str]:
     tail = ("the", "film", "was", "song", "and", "book", "nice")
     for number in range(10):
         yield from (" ".join([word, *tail[: (number + len(word)) % 7]]) for word in labels)
-
-
-def _tokenizer() -> Any:
-    tokens = Tokenizer(WordPiece(VOCABULARY, unk_token="[UNK]"))
-    tokens.pre_tokenizer = Whitespace()
-    tokens.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokens, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )

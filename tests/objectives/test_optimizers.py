@@ -1,0 +1,93 @@
+"""Optimizer steps: gradients, weight decay, schedules, and what they leave alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lessons import PLAIN, TRAIN, VALID, Run, collate, scores, trained
+from torch import nn
+
+from objectives import optimizers, trainer
+from objectives.settings import Training
+
+
+def test_accumulation_is_the_mean_over_all_rows_of_a_step(bert: Path) -> None:
+    ten = trainer.Lesson(TRAIN[:10], VALID, collate, PLAIN, PLAIN, scores)
+    settings = {"optimizer": "sgd", "learning_rate": 1.0, "lr_scheduler": "constant", "epochs": 1, "max_grad_norm": 0.0}
+    whole = trained(bert, ten, batch_size=10, **settings)
+    halves = trained(bert, ten, batch_size=4, gradient_accumulation_steps=3, **settings)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(halves[name], tensor, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_gradients_are_clipped(bert: Path) -> None:
+    settings = {"optimizer": "sgd", "learning_rate": 1.0, "lr_scheduler": "constant", "weight_decay": 0.0}
+    before = Run(bert).weights()
+
+    def moved(max_grad_norm: float, precision: str = "fp32") -> float:
+        limits = {"max_grad_norm": max_grad_norm, "precision": precision}
+        after = trained(bert, epochs=1, batch_size=22, **limits, **settings)
+        return math.sqrt(sum((after[name] - before[name]).square().sum().item() for name in before))
+
+    assert moved(0.01) == pytest.approx(0.01, rel=1e-3)
+    assert moved(0.01, "fp16") == pytest.approx(0.01, rel=1e-3)
+    assert moved(0.0) > 0.02
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_weight_decay_is_decoupled_and_spares_biases_and_norms(name: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+    training = Training(optimizer=name, learning_rate=0.5, weight_decay=0.1)
+    optimizer = optimizers.optimizer(model, training)
+    for _ in range(2):
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+    means = {key: parameter.mean().item() for key, parameter in model.named_parameters()}
+    assert means == {"0.weight": pytest.approx(0.95**2), "0.bias": 1.0, "1.weight": 1.0, "1.bias": 1.0}
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_every_optimizer_learns(bert: Path, name: str) -> None:
+    learning_rate = 0.05 if name == "sgd" else 1e-2
+    run = Run(bert, optimizer=name, learning_rate=learning_rate, epochs=6, batch_size=8)
+    losses = [evaluation.metrics["train_loss"] for evaluation in run.evaluations]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_frozen_parameters_are_not_the_optimizers(bert: Path) -> None:
+    run = Run(bert, frozen=3, weight_decay=0.5, optimizer="sgd", learning_rate=0.1)
+    before = run.weights()
+    list(run.evaluations)
+    after = run.weights()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"{p}.{k}" for p in ("bert.pooler.dense", "classifier") for k in ("weight", "bias")}
+
+
+SCHEDULES = [
+    ({"lr_scheduler": "constant"}, [1.0, 1.0, 1.0, 1.0]),
+    ({"lr_scheduler": "linear"}, [1.0, 0.75, 0.5, 0.25]),
+    ({"lr_scheduler": "linear", "warmup_ratio": 0.5}, [0.0, 0.5, 1.0, 0.5]),
+    ({"lr_scheduler": "linear", "warmup_ratio": 0.4}, [0.0, 0.5, 1.0, 0.5]),
+    ({"lr_scheduler": "constant", "warmup_steps": 2}, [0.0, 0.5, 1.0, 1.0]),
+    ({"lr_scheduler": "cosine"}, [1.0, (1 + math.cos(math.pi / 4)) / 2, 0.5, (1 - math.cos(math.pi / 4)) / 2]),
+]
+
+
+@pytest.mark.parametrize(("settings", "expected"), SCHEDULES, ids=str)
+def test_schedules_over_the_optimizer_steps(bert: Path, settings: dict[str, Any], expected: list[float]) -> None:
+    sizes = {"epochs": 2, "batch_size": 6, "gradient_accumulation_steps": 2, "evaluations_per_epoch": 2}
+    run = Run(bert, **sizes, **settings)
+    assert [evaluation.metrics["learning_rate"] / 1e-2 for evaluation in run.evaluations] == pytest.approx(expected)
+
+
+def test_the_last_step_ends_the_schedule(bert: Path) -> None:
+    run = Run(bert)
+    list(run.evaluations)
+    assert run.state.scheduler.get_last_lr() == [0.0, 0.0]
