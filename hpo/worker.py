@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -31,6 +30,7 @@ from hpo.delivery import Delivery, Dispatch
 from hpo.errors import DatabaseError, HpoError
 from hpo.keeping import Keeper, Pace, kept, sweep
 from hpo.launch.devices import used
+from hpo.loglines import Lines, tagged
 from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
 from hpo.pulse import Pulse
@@ -321,25 +321,6 @@ class Work:
             raise
 
 
-_current: list[str] = ["-"]
-
-
-@contextmanager
-def tagged(number: int) -> Iterator[None]:
-    """Name the trial in every log line of the block, so that `hpo logs --trial` finds them."""
-    _current[0] = str(number)
-    try:
-        yield
-    finally:
-        _current[0] = "-"
-
-
-class _Lines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        when = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
-        return f"{when} trial={_current[0]} {record.levelname.lower()} {super().format(record)}"
-
-
 def _said(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, ObjectiveError) else f"{type(error).__name__}: {text}"[:2000]
@@ -359,7 +340,7 @@ def main() -> int:
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     options = parser.parse_args()
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(message)s"))
+    handler.setFormatter(Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     stop = Stop()
     stop.listen()

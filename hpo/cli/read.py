@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hpo import report, tables
+from hpo import loglines, report, tables
 from hpo.cli import options
 from hpo.config import Config
 from hpo.errors import HpoError, StudyError
@@ -19,7 +17,6 @@ from hpo.errors import HpoError, StudyError
 Row = dict[str, Any]
 
 _CURVE = ("val_loss", "train_loss", "accuracy", "f1_macro", "learning_rate", "seconds", "examples_per_second")
-_ENTRY = re.compile(r"\d{4}-\d\d-\d\dT\S+ trial=(?P<trial>\S+) ")  # how a worker begins a line of its log
 _ASKED = ("asked", "asked_by", "asked_at")  # what people last wanted of a study, or of a trial
 _FACTS = ("number", "state", "activity", "value", "best_step", "error", "trainable_parameters", "seconds")
 _COUNTS = ("state", "trials", "complete", "pruned", "failed", "running", "waiting", "remaining")
@@ -208,8 +205,8 @@ def logs(config: Config, study: str, trial: int | None, follow: bool) -> None:
         raise StudyError(f"{study}: no logs in {folder}; logs stay on the machine whose workers write them")
     positions: dict[Path, int] = {}
     while True:
-        for line in sorted(_new_lines(folder, positions, trial), key=_when):
-            click.echo(line)
+        for entry in loglines.gained(folder, positions, trial):
+            click.echo(entry)
         if not follow:
             return
         time.sleep(0.5)
@@ -266,37 +263,6 @@ def _note(row: Row) -> str | None:
     if row["requeued_from"] is not None:
         notes.append(f"requeued from {row['requeued_from']}")
     return "; ".join(note for note in notes if note) or None
-
-
-def _new_lines(folder: Path, positions: dict[Path, int], trial: int | None) -> Iterator[str]:
-    """The lines that files gained since `positions`; a line without a time belongs to the one before it."""
-    for file in folder.glob("*.log"):
-        with file.open("rb") as opened:
-            opened.seek(positions.get(file, 0))
-            text = opened.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        positions[file] = positions.get(file, 0) + len(whole)
-        yield from (entry for entry in _entries(whole.decode("utf-8", "replace")) if _is_of(entry, trial))
-
-
-def _when(entry: str) -> str:
-    return entry.partition(" ")[0]
-
-
-def _entries(text: str) -> Iterator[str]:
-    entry: deque[str] = deque()
-    for line in text.splitlines():
-        if _ENTRY.match(line) and entry:
-            yield "\n".join(entry)
-            entry.clear()
-        entry.append(line)
-    if entry:
-        yield "\n".join(entry)
-
-
-def _is_of(entry: str, trial: int | None) -> bool:
-    found = _ENTRY.match(entry)
-    return trial is None or (found is not None and found["trial"] == str(trial))
 
 
 def _without(row: Row, *names: str) -> Row:
