@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from hpo.store import Store
 
 
-@click.command()
-@options.study
-@options.trials
-@click.pass_obj
+def _on_trials(function: Callable[..., None]) -> click.Command:
+    """A command on a study, or on those of its trials that are named."""
+    return click.command()(options.study(options.trials(click.pass_obj(function))))
+
+
+@_on_trials
 def pause(config: Config, study: str, numbers: tuple[int, ...]) -> None:
     """Let workers give back a study's trials, or one of them, and wait until it is resumed.
 
@@ -34,10 +36,7 @@ def pause(config: Config, study: str, numbers: tuple[int, ...]) -> None:
     click.echo(f"paused; go on with: hpo resume -s {name}{_named(numbers)}", err=True)
 
 
-@click.command()
-@options.study
-@options.trials
-@click.pass_obj
+@_on_trials
 def resume(config: Config, study: str, numbers: tuple[int, ...]) -> None:
     """Undo a pause or a stop.
 
@@ -70,11 +69,8 @@ def stop(config: Config, study: str) -> None:
     click.echo(f"stopped; go on with: hpo launch -s {name}", err=True)
 
 
-@click.command()
-@options.study
-@options.trials
+@_on_trials
 @options.yes
-@click.pass_obj
 def cancel(config: Config, study: str, numbers: tuple[int, ...], yes: bool) -> None:
     """End trials as failed at once, or all that a study has left.
 
@@ -94,12 +90,9 @@ def cancel(config: Config, study: str, numbers: tuple[int, ...], yes: bool) -> N
     click.echo(f"cancelled {len(cancelled)} trial{'s' * (len(cancelled) != 1)}{stopped}", err=True)
 
 
-@click.command()
-@options.study
-@options.trials
+@_on_trials
 @click.option("--failed", is_flag=True, help="All failed ones, without those cancelled or queued again before.")
 @click.option("--complete", is_flag=True, help="A complete one, too, where --trial names it.")
-@click.pass_obj
 def requeue(config: Config, study: str, numbers: tuple[int, ...], failed: bool, complete: bool) -> None:
     """Queue finished trials again with the same parameters, on top of the budget.
 
