@@ -1,4 +1,4 @@
-"""`hpo` in this process, and one database a module for tests that only read."""
+"""`hpo` in this process, and one database for all tests that only read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import moves
 import psycopg2
 import pytest
 
@@ -17,7 +20,7 @@ from hpo import postgres, worker
 from hpo.attempts import Worker
 from hpo.config import VARIABLES, Config
 from hpo.spec import StudySpec, load
-from hpo.store import open_store
+from hpo.store import Store, open_store
 
 TOY = """
 study: toy
@@ -76,7 +79,13 @@ def work(config: Config, spec: StudySpec) -> None:
     worker.run(config, spec.study, Worker("here.1.1", "here", 1, config.grace), threading.Event())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def rows(store: Store) -> Callable[[str], list[Any]]:
+    """What the test's database answers to a statement."""
+    return partial(moves.rows, store)
+
+
+@pytest.fixture(scope="session")
 def toy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study file of `toy`."""
     path = tmp_path_factory.mktemp("studies") / "toy.yaml"
@@ -84,9 +93,9 @@ def toy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def toy(server: postgres.Server, toy_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
-    """A database with the finished study `toy`, shared by the tests of a module, which only read it."""
+    """A database with the finished study `toy`, shared by all tests that only read it."""
     name = f"toy_{uuid4().hex}"
     with closing(psycopg2.connect(server.psql_url())) as admin:
         admin.autocommit = True
