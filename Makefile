@@ -18,7 +18,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 LAUNCH := $(VENV)/ready-launch
 DEV := $(VENV)/ready-dev
-PYTEST := $(RUN) pytest --numprocesses 2 --dist loadfile
+PYTEST := $(RUN) pytest --numprocesses 2 --dist
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -39,10 +39,10 @@ launch: $(LAUNCH)
 	$(VENV)/bin/hpo launch --study $(STUDY) --workers $(WORKERS) $(LAUNCH_OPTIONS)
 
 test: $(DEV)
-	$(PYTEST) -m 'not acceptance and not gpu' $(TEST_OPTIONS)
+	$(PYTEST) worksteal -m 'not acceptance and not gpu' $(TEST_OPTIONS)
 
 acceptance: $(DEV)
-	$(PYTEST) -m 'acceptance and not gpu' $(TEST_OPTIONS)
+	$(PYTEST) loadfile -m 'acceptance and not gpu' $(TEST_OPTIONS)
 
 chaos: $(DEV)
 	$(RUN) bench.chaos --minutes $(MINUTES)

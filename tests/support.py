@@ -14,7 +14,7 @@ def environment(config: Config) -> dict[str, str]:
     return {**os.environ, **config.environ(), "OMP_NUM_THREADS": "1"}
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 120.0) -> None:
     """Return as soon as the condition holds; fail when it does not in time."""
     until = time.monotonic() + timeout
     while not condition():

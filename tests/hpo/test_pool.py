@@ -37,15 +37,6 @@ ORDER = "SELECT study FROM hpo.trials WHERE state = 'COMPLETE' ORDER BY finished
 
 
 @pytest.fixture
-def rows(store: Store) -> Callable[[str], list[Any]]:
-    def rows(statement: str) -> list[Any]:
-        with store.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(statement))]
-
-    return rows
-
-
-@pytest.fixture
 def start(config: Config, tmp_path: Path) -> Iterator[Start]:
     """Start `hpo worker` without a study; its output goes to `worker.log`. What still runs ends with the test."""
     processes: list[subprocess.Popen[str]] = []
@@ -168,7 +159,7 @@ def test_drain_works_off_all_studies_by_priority(
 ) -> None:
     create(store, "old")
     create(store, "new", priority=1)
-    assert start("--drain").wait(60) == 0
+    assert start("--drain").wait(240) == 0
     assert [name for (name,) in rows(ORDER)] == ["new", "new", "old", "old"]
     assert rows("SELECT DISTINCT state FROM hpo.studies") == [("complete",)]
     told = re.findall(r"trial=- info (study \w+ trial \d)$", said(), re.MULTILINE)
@@ -184,7 +175,7 @@ def test_what_is_not_here_or_fails_does_not_stop_the_worker(
     create(store, "elsewhere", priority=2, objective=elsewhere, search=search, folder=str(tmp_path))
     create(store, "fails", priority=1, trials=9, objective={"simulated": {"fail_at": 1}})
     create(store, "works")
-    assert start("--drain").wait(60) == 0
+    assert start("--drain").wait(240) == 0
     assert [name for (name,) in rows(ORDER)] == ["works", "works"]
     assert rows("SELECT study, state, failed FROM hpo.studies ORDER BY study") == [
         ("elsewhere", "open", 0),
@@ -207,7 +198,7 @@ def test_a_worker_waits_for_new_studies_until_it_is_told_to_stop(
     wait_until(lambda: rows("SELECT FROM hpo.learning_curves WHERE study = 'second'"))
     assert worker.poll() is None
     worker.send_signal(number)
-    assert worker.wait(30) == 143
+    assert worker.wait(240) == 143
     assert rows("SELECT activity FROM hpo.trials WHERE study = 'second'") == [("paused",)]
 
 

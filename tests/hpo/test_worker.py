@@ -20,6 +20,7 @@ from support import environment, wait_until
 from hpo import control, worker
 from hpo.attempts import Worker
 from hpo.config import Config
+from hpo.errors import HpoError, StudyError
 from hpo.spec import StudySpec
 from hpo.store import Store
 
@@ -34,21 +35,6 @@ TREE = {
 }
 Start = Callable[..., subprocess.Popen[str]]
 Rows = Callable[[str], list[Any]]
-
-
-@pytest.fixture
-def config(url: str, tmp_path: Path) -> Config:
-    """A short grace: what a dead worker leaves is picked up soon."""
-    return Config(home=tmp_path / "home", database_url=url, beat=0.2, grace=1.5, patience=30)
-
-
-@pytest.fixture
-def rows(store: Store) -> Rows:
-    def rows(statement: str) -> list[Any]:
-        with store.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(statement))]
-
-    return rows
 
 
 @pytest.fixture
@@ -79,8 +65,14 @@ def create(store: Store, trials: int = 1, **simulated: Any) -> None:
     store.create(StudySpec.from_dict(TREE | {"objective": objective, "trials": trials}))
 
 
+def work(config: Config) -> None:
+    """Work the study off in this process, as a worker named `a`."""
+    me = Worker("a", os.uname().nodename, os.getpid(), config.grace)
+    worker.run(config, "one", me, threading.Event())
+
+
 def ended(process: subprocess.Popen[str]) -> int:
-    return process.wait(60)
+    return process.wait(240)
 
 
 ATTEMPTS = "SELECT worker, attempt, outcome FROM hpo.attempts ORDER BY trial_id, attempt"
@@ -112,29 +104,31 @@ def test_a_study_is_worked_off_and_logged_by_trial(store: Store, start: Start, r
     assert rows("SELECT count(*) FROM trials") == [(2,)]
 
 
-def test_a_failure_is_kept_with_its_place(store: Store, start: Start, rows: Rows, said: Any) -> None:
+def test_a_failure_is_kept_with_its_place(
+    store: Store, config: Config, rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
     create(store, trials=2, fail_at=2)
-    assert ended(start()) == 0
+    work(config)
     both = rows("SELECT state, error, last_step, attempts FROM hpo.trials")
     assert both == [("FAIL", "RuntimeError: simulated failure at evaluation 2", 1, 1)] * 2
     ((place,),) = rows("SELECT DISTINCT place FROM hpo.attempts")
     assert re.fullmatch(r"RuntimeError at simulated.py:\d+", place)
-    assert "Traceback" in said()
+    assert "Traceback" in caplog.text
 
 
-def test_three_equal_failures_stop_the_study(store: Store, start: Start, rows: Rows, said: Any) -> None:
+def test_three_equal_failures_stop_the_study(store: Store, config: Config, rows: Rows) -> None:
     create(store, trials=9, fail_at=1)
-    assert ended(start()) == 1
-    assert said().splitlines()[-1] == (
-        "Error: the first trials all failed with: RuntimeError: simulated failure at evaluation 1; "
-        "mend it and launch again"
+    with pytest.raises(StudyError) as stopped:
+        work(config)
+    assert str(stopped.value) == (
+        "the first trials all failed with: RuntimeError: simulated failure at evaluation 1; mend it and launch again"
     )
     assert rows("SELECT state, count(*) FROM hpo.trials GROUP BY state") == [("FAIL", 3)]
 
 
-def test_a_loss_that_is_no_number_prunes_with_the_reason(store: Store, start: Start, rows: Rows) -> None:
+def test_a_loss_that_is_no_number_prunes_with_the_reason(store: Store, config: Config, rows: Rows) -> None:
     create(store, nan_at=2)
-    assert ended(start()) == 0
+    work(config)
     assert rows("SELECT state, error, last_step, best_step FROM hpo.trials") == [
         ("PRUNED", "val_loss was nan at step 2", 2, 1)
     ]
@@ -142,9 +136,9 @@ def test_a_loss_that_is_no_number_prunes_with_the_reason(store: Store, start: St
     assert rows("SELECT metrics ->> 'val_loss' FROM hpo.metrics WHERE step = 2") == [(None,)]
 
 
-def test_a_batch_that_does_not_fit_into_memory_prunes_with_the_reason(store: Store, start: Start, rows: Rows) -> None:
+def test_a_batch_that_does_not_fit_into_memory_prunes_with_the_reason(store: Store, config: Config, rows: Rows) -> None:
     create(store, memory=8)
-    assert ended(start()) == 0
+    work(config)
     said = "simulated.batch_size: 16 rows do not fit into memory"
     assert rows("SELECT state, error, place FROM hpo.trials JOIN hpo.attempts a USING (trial_id, error)") == [
         ("PRUNED", said, None)
@@ -164,9 +158,9 @@ def test_tpe_avoids_what_could_not_be_trained(
             "simulated.learning_rate": {"low": 1e-5, "high": 2e-3, "log": True},
             "simulated.dropout": {"low": 0.0, "high": 0.5},
         },
-        "sampler": {"kind": "tpe", "n_startup_trials": 20},
+        "sampler": {"kind": "tpe", "n_startup_trials": 12},
         "pruner": {"kind": "threshold", "upper": 0.5, "n_warmup_steps": 5},
-        "trials": 40,
+        "trials": 26,
         "enqueue_defaults": False,
     }
     store.create(StudySpec.from_dict(tree | {"study": "told"}))
@@ -289,19 +283,17 @@ def test_time_zones_are_no_matter(store: Store, start: Start, rows: Rows) -> Non
     ) == [(True, True, True)]
 
 
-def test_rows_that_are_not_there_are_one_line(
-    store: Store, start: Start, rows: Rows, said: Any, tmp_path: Path
-) -> None:
+def test_rows_that_are_not_there_are_one_line(store: Store, config: Config, rows: Rows, tmp_path: Path) -> None:
     """Named with this host, and before a trial is claimed."""
     tree = {"task": "text-classification", "data": "rows.csv"}
     search = {"training.batch_size": [8, 16]}
     kept = TREE | {"objective": tree, "search": search, "folder": str(tmp_path)}
     store.create(StudySpec.from_dict(kept))
-    assert ended(start(HF_HUB_OFFLINE="1")) == 1
-    lines = [line for line in said().splitlines() if "Error" in line or "Traceback" in line]
-    assert len(lines) == 1
-    assert re.fullmatch(rf"Error: .*data\.path: no such file: {tmp_path}/rows\.csv.*", lines[0])
-    assert os.uname().nodename in lines[0]
+    with pytest.raises(HpoError) as refused:
+        work(config)
+    assert re.fullmatch(
+        rf"on {os.uname().nodename}: data\.path: no such file: {tmp_path}/rows\.csv.*", str(refused.value)
+    )
     assert rows("SELECT count(*) FROM trials") == [(0,)]
 
 

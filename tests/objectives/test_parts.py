@@ -215,7 +215,8 @@ def test_an_adopter_with_less_memory_starts_over(
 
 def test_an_adopter_without_a_snapshot_obeys_the_facts(chosen: settings.Settings) -> None:
     before = torch.get_num_threads()
-    _, result = run(chosen, threads=None, earlier={"threads": before + 1, "micro_batch": 2, "eval_micro_batch": 1})
+    facts = {"threads": before + 1, "micro_batch": 2, "eval_micro_batch": 1}
+    _, result = run(chosen, {"training.epochs": 1}, threads=None, earlier=facts)
     assert result.facts["threads"] == before + 1
     assert room(result) == (2, 1)
     assert result.runtime.keys() == {
