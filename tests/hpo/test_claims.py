@@ -15,7 +15,6 @@ from hpo.attempts import Claim
 from hpo.claims import Nothing
 from hpo.errors import StudyError
 from hpo.running import Study
-from hpo.spec import StudySpec
 from hpo.store import Plan, Store
 from objectives.evaluation import Evaluation
 
@@ -166,9 +165,9 @@ def test_a_changed_pruner_and_budget_are_no_other_study(store: Store) -> None:
 class Slow(Store):
     """A store on a busy machine: Optuna takes its time."""
 
-    def write_plan(self, connection: Connection, spec: StudySpec, fingerprint: str | None) -> Plan:
+    def write_plan(self, connection: Connection, wanted: Plan) -> Plan:
         time.sleep(0.6)
-        return super().write_plan(connection, spec, fingerprint)
+        return super().write_plan(connection, wanted)
 
 
 def test_a_study_is_made_at_leisure_however_short_the_grace(store: Store) -> None:
@@ -232,15 +231,14 @@ def test_a_trial_that_could_not_be_trained_is_infeasible_for_the_sampler(store: 
 @pytest.mark.parametrize("loss", [float("nan"), None], ids=["diverged", "too large"])
 def test_what_could_not_be_trained_takes_nobodys_place_at_a_rung(store: Store, loss: float | None) -> None:
     """Though it was the best there before; a feasible one holds its own."""
-    store.create(spec())
-    study = Study(store, "claims")
-    gone = study.begin(claimed(store, "gone"), spec())
+    asha = spec(pruner="asha")
+    store.create(asha)
+    study = Study(store, "toy")
+    gone = study.begin(claimed(store, "gone"), asha)
     assert not gone.report(Evaluation(1, 1.0, {"val_loss": 0.1}))
     assert count(store, "trial_system_attributes WHERE key = 'completed_rung_0'") == 1
     if loss is not None:
         assert gone.report(Evaluation(2, 2.0, {"val_loss": loss}))
     gone.finish("pruned", infeasible=loss is None)
-    assert (
-        not Study(store, "claims").begin(claimed(store, "next"), spec()).report(Evaluation(1, 1.0, {"val_loss": 0.5}))
-    )
-    assert Study(store, "claims").begin(claimed(store, "third"), spec()).report(Evaluation(1, 1.0, {"val_loss": 0.9}))
+    assert not Study(store, "toy").begin(claimed(store, "next"), asha).report(Evaluation(1, 1.0, {"val_loss": 0.5}))
+    assert Study(store, "toy").begin(claimed(store, "third"), asha).report(Evaluation(1, 1.0, {"val_loss": 0.9}))
