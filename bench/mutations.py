@@ -76,21 +76,21 @@ MUTATIONS = (
         "hpo/attempts.py",
         "WHERE trial_id = :trial AND attempt = :attempt AND current AND ended IS NULL\n    RETURNING",
         "WHERE trial_id = :trial AND attempt = :attempt\n    RETURNING",
-        (f"{CLAIMS}::test_a_superseded_worker_can_neither_report_nor_finish",),
+        ("tests/hpo/test_adoption.py::test_a_superseded_worker_can_neither_report_nor_finish",),
     ),
     Mutation(
         "a silent worker's trial is adopted after its grace",
         "hpo/claims.py",
         "a.beat < clock_timestamp() - a.grace OR ",
         "",
-        (f"{CLAIMS}::test_an_abandoned_trial_is_adopted_with_its_number_and_parameters",),
+        ("tests/hpo/test_adoption.py::test_an_abandoned_trial_is_adopted_with_its_number_and_parameters",),
     ),
     Mutation(
         "three deaths fail a trial",
         "hpo/claims.py",
         "    if deaths < most:\n",
         "    if most:\n",
-        (f"{CLAIMS}::test_three_deaths_without_progress_fail_the_trial",),
+        ("tests/hpo/test_adoption.py::test_three_deaths_without_progress_fail_the_trial",),
     ),
     Mutation(
         "a delivery is tried again while the database is away",
@@ -219,7 +219,7 @@ MUTATIONS = (
         "hpo/control.py",
         'plan.study_id, "WAITING", parameters)',
         'plan.study_id, "WAITING", {})',
-        (f"{CONTROL}::test_a_failed_trial_is_queued_again_with_its_very_parameters",),
+        ("tests/hpo/test_cancel.py::test_a_failed_trial_is_queued_again_with_its_very_parameters",),
     ),
     Mutation(
         "a larger budget continues",
@@ -303,7 +303,7 @@ MUTATIONS = (
         "objectives/state.py",
         '.to("cpu", copy=True)',
         ".cpu()",
-        ("tests/objectives/test_trainer.py::test_a_snapshot_does_not_change_with_the_training",),
+        ("tests/objectives/test_state.py::test_a_snapshot_does_not_change_with_the_training",),
     ),
 )
 
