@@ -1,8 +1,9 @@
 """What a trial's training costs: hpo's objective beside a plain torch loop and transformers' Trainer, in CPU seconds.
 
-MiniLM on rows of several headlines each, the contenders in turns, one thread; validation once an epoch; dropout as the
-model has it. Each measurement is appended to a file at once, and one that stands there is not made again, so that a
-long run may be cut in pieces. Run: python -m bench.training [--rows 200] [--epochs 3] [--frozen 0 2 4 6] [--times 3]
+MiniLM on rows of several headlines each, the contenders in turns, one thread, fp32; validation once an epoch; dropout
+as the model has it. Each measurement is appended to a file at once, and one that stands there is not made again, so
+that a long run may be cut in pieces.
+Run: python -m bench.training [--rows 200] [--epochs 3] [--frozen 0 2 4 6] [--times 3]
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Work:
                 "task": "text-classification",
                 "model": {"name": "minilm", "frozen_layers": frozen},
                 "data": {"path": str(self.path), "split": {"train": self.rows, "valid": 64, "test": 0}},
-                "training": {"epochs": self.epochs, "batch_size": BATCH, "seed": 0},
+                "training": {"epochs": self.epochs, "batch_size": BATCH, "seed": 0, "precision": "fp32"},
             }
         )
         assert isinstance(found, settings.Transfer)  # noqa: S101

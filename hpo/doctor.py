@@ -47,6 +47,7 @@ def examine(config: Config, *, online: bool = False, run: bool = False) -> Itera
     """All findings, one after the other; with `online` the hub is asked, with `run` a small study is run."""
     yield packages()
     yield from devices(config.devices)
+    yield precision(config.caches)
     yield model()
     yield home(config.home)
     yield shared_memory()
@@ -112,6 +113,22 @@ def _torch(expected: bool) -> Finding:
         why = f"{version} sees no device" if cuda else f"{version} is built without CUDA"
         return Finding("torch", "wrong", why, "install the torch for this driver: https://pytorch.org/get-started")
     return Finding("torch", "ok", f"{version}, on the CPU")
+
+
+_PRECISION = """
+import sys
+from pathlib import Path
+from objectives.devices import explained
+print(explained(Path(sys.argv[1])))
+"""
+
+
+def precision(folder: Path) -> Finding:
+    """What `training.precision: auto` means here; measured where no worker did so before, and kept for them."""
+    done = _ran([sys.executable, "-c", _PRECISION, str(folder)], 300)
+    if done.returncode:
+        return Finding("precision", "warning", _last_line(done), "mend torch first; or name training.precision")
+    return Finding("precision", "ok", done.stdout.splitlines()[-1])
 
 
 def model() -> Finding:

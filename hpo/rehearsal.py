@@ -20,7 +20,7 @@ def main() -> int:
     The exit code: 0 done, 1 after an error, 130 cut short.
     """
     config = configuration.load()
-    host = Host(models=config.models, allow_code=config.allow_code)
+    host = Host(models=config.models, allow_code=config.allow_code, measured=config.caches)
     try:
         for wanted in json.load(sys.stdin):
             found = objective.rehearse(objectives.parse(wanted), host)

@@ -200,7 +200,12 @@ def host_for(config: Config, spec: StudySpec) -> Host:
     searched = spec.search.get("model.frozen_layers")
     depths = {int(value or 0) for value in space.values(searched)} if searched else set()
     cache = Cache(config.caches, config.cache_size, tuple(sorted(depths)), spec.trials)
-    return Host(models=config.models, cache=None if config.cache_size == 0 else cache, allow_code=config.allow_code)
+    return Host(
+        models=config.models,
+        cache=None if config.cache_size == 0 else cache,
+        allow_code=config.allow_code,
+        measured=config.caches,
+    )
 
 
 class Work:

@@ -8,20 +8,25 @@ import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from objectives import memory
+from objectives import gain, memory
 from objectives.errors import ObjectiveError
 
-_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A device and a precision. Weights and optimizers are in fp32 always; bf16 and fp16 are what layers compute in."""
+    """A device and a precision.
+
+    Weights and optimizers are in fp32 always; tf32 is what a GPU multiplies matrices in, bf16 and fp16 what layers
+    compute in.
+    """
 
     device: torch.device
     precision: str
@@ -81,18 +86,48 @@ def threaded(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def machine(device: str, precision: str) -> Machine:
+def machine(device: str, precision: str, before: object = None, measured: Path | None = None) -> Machine:
     """The machine to run on, made ready; `auto` is a GPU where there is one. Raises ObjectiveError.
 
-    `auto` precision is bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU.
+    `auto` precision is the one that a trial had `before`, where this device has it, too. Otherwise it is what the
+    device gains by (see `automatic`), as it stands in the folder `measured`.
     """
     chosen = _device(device)
+    if precision == "auto":
+        precision = str(before) if before in _possible(chosen) else automatic(chosen, measured)
+    elif precision not in (*_possible(chosen), "bf16"):  # which older GPUs emulate
+        raise ObjectiveError(_lacks(chosen, precision))
     if chosen.type == "cuda":
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         # The same bits each time: cuBLAS must know before it first runs.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(chosen)
-    return Machine(chosen, _precision(chosen, precision))
+    return Machine(chosen, precision)
+
+
+def automatic(device: torch.device, measured: Path | None = None) -> str:
+    """The precision that `auto` means here: bf16 where it is enough faster; fp16 on a GPU that has no bf16; else fp32,
+    on a GPU whose matrix products are quicker in tf32 that."""
+    half, times = _half(device, measured)
+    if times >= gain.ENOUGH:
+        return half
+    return "tf32" if "tf32" in _possible(device) else "fp32"
+
+
+def explained(measured: Path | None = None) -> str:
+    """What `auto` means on this machine, and why."""
+    device = _device("auto")
+    half, times = _half(device, measured)
+    name = automatic(device, measured)
+    return f"auto is {name} on {gain.named(device)}: {half} is {times:.2f} times as fast as fp32"
+
+
+def _half(device: torch.device, measured: Path | None) -> tuple[str, float]:
+    """The 16 bits to choose here, and what is gained by them."""
+    if "bf16" in _possible(device):
+        return "bf16", gain.gain(device, torch.bfloat16, measured)
+    return "fp16", gain.gain(device, torch.float16, measured)
 
 
 def _device(name: str) -> torch.device:
@@ -107,11 +142,16 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _precision(device: torch.device, name: str) -> str:
+def _possible(device: torch.device) -> tuple[str, ...]:
+    """The precisions that a device has; bf16 that a GPU emulates is none."""
     if device.type == "cpu":
-        if name == "fp16":
-            raise ObjectiveError("training.precision: fp16 needs a GPU; right on a CPU is auto, fp32 or bf16")
-        return "fp32" if name == "auto" else name
-    if name == "auto":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return name
+        return ("fp32", "bf16")
+    newer = torch.cuda.get_device_capability(device) >= (8, 0)
+    return ("fp32", "tf32", "bf16", "fp16") if newer else ("fp32", "fp16")
+
+
+def _lacks(device: torch.device, precision: str) -> str:
+    right = f"auto, {', '.join(_possible(device)[:-1])} or {_possible(device)[-1]}"
+    if device.type == "cpu":
+        return f"training.precision: {precision} needs a GPU; right on a CPU is {right}"
+    return f"training.precision: {torch.cuda.get_device_name(device)} has no {precision}; right is {right}"

@@ -15,7 +15,8 @@ class Host:
     `device` is auto, cpu, cuda or cuda:N; `threads` are of the CPU, None leaves them as they are. `models` is the
     folder of models that were copied from a URL, None where there is none. `cache` keeps what frozen blocks compute, so
     that each row is computed once where that pays; the last digits of a result may differ from those without. With
-    `allow_code` a model's own Python code is run.
+    `allow_code` a model's own Python code is run. `measured` is the folder that keeps what was measured of the machine,
+    so that all its trials go by the same answer; None keeps it in the process.
     """
 
     device: str = "auto"
@@ -23,6 +24,7 @@ class Host:
     models: Path | None = None
     cache: Cache | None = None
     allow_code: bool = False
+    measured: Path | None = None
 
 
 HERE = Host()

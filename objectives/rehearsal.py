@@ -37,7 +37,7 @@ def rehearse(settings: Transfer, host: Host) -> Rehearsal:
     Raises ObjectiveError; OutOfMemoryError where the memory does not suffice.
     """
     with devices.threaded(host.threads):
-        machine = devices.machine(host.device, settings.training.precision)
+        machine = devices.machine(host.device, settings.training.precision, measured=host.measured)
         with parts.enough(machine.device):
             return _rehearse(settings, host, machine)
 
@@ -52,7 +52,7 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     began = perf_counter()
     with watch("load"):
         model = transfer.load(settings, source, rows)
-        lean.lighten(model, settings.model.pooling, machine.device)
+        lean.lighten(model, settings.model.pooling, machine)
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
     lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))

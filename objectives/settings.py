@@ -165,7 +165,7 @@ class Training(Setting):
     label_smoothing: Share = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     early_stopping_patience: int | None = Field(None, ge=1, description="evaluations without a better val_loss")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     eval_batch_size: int = Field(64, ge=1)
     seed: int | None = Field(None, ge=0, description="null takes the study's")
 

@@ -53,7 +53,8 @@ def run(
     earlier = resume.facts if resume else earlier or {}
     used = in_use(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
     with devices.threaded(host.threads or earlier.get("threads")), used as source:
-        machine, watch = devices.machine(host.device, settings.training.precision), Stopwatch()
+        precision, watch = settings.training.precision, Stopwatch()
+        machine = devices.machine(host.device, precision, earlier.get("precision"), host.measured)
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
             rows = read(settings, source)
@@ -109,7 +110,7 @@ class _Work:
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
         lesson = self._recalled(model, schedule)
         with watch("load"):
-            pieces = lean.lighten(model, self.settings.model.pooling, self.machine.device)
+            pieces = lean.lighten(model, self.settings.model.pooling, self.machine)
             how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):

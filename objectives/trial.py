@@ -34,9 +34,9 @@ def run(
     """Run a trial; `report` is called at each evaluation, `heed` often in between; both may raise to end it.
 
     `resume` is the snapshot of an earlier run with the same settings and rows, which this run continues; without one,
-    `earlier` may be that run's facts. Its threads, unless `host` has some, and the rows that it computed at once are
-    taken over. A snapshot of another kind of device, another precision or other versions, or of more rows at once than
-    fit here, is passed over, and the trial starts from its first step.
+    `earlier` may be that run's facts. Its threads, unless `host` has some, its precision, where the setting is `auto`,
+    and the rows that it computed at once are taken over. A snapshot of another kind of device, another precision or
+    other versions, or of more rows at once than fit here, is passed over, and the trial starts from its first step.
 
     The result follows from the settings and from what `evaluation.RUNTIME` names. Where memory runs out, the training
     starts over with half the rows at once; evaluations that were reported are not reported again. Raises

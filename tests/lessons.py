@@ -40,7 +40,7 @@ class Run:
     """A training of a tiny model, ready to start."""
 
     def __init__(self, folder: Path, lesson: trainer.Lesson = LESSON, **settings: Any) -> None:
-        chosen = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-2, "seed": 3, **settings}
+        chosen = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-2, "seed": 3, "precision": "fp32", **settings}
         self.model = self._model(folder, frozen=chosen.pop("frozen", 0), dropout=chosen.pop("dropout", 0.0))
         self.training, self.lesson = Training(**chosen), lesson
         # fp16 is refused on a CPU, where it is slow; made by hand it works, scaler included.

@@ -33,7 +33,7 @@ objective:
   task: text-classification
   model: {{name: ./tiny, pooling: head}}
   data: {{path: rows.csv, split: {{train: 120, valid: 40, test: 0}}, max_length: 16}}
-  training: {{epochs: {epochs}, batch_size: 8, warmup_ratio: 0.1}}
+  training: {{epochs: {epochs}, batch_size: 8, warmup_ratio: 0.1, precision: fp32}}
 sampler: {sampler}
 pruner: none
 max_attempts: 1000

@@ -29,7 +29,7 @@ objective:
   task: text-classification
   data: {{path: rows.csv, text: text, label: label, split: {{train: 80, valid: 24, test: 0}}, max_length: 16}}
   model: {{frozen_layers: 4, pooling: mean}}
-  training: {{epochs: 6, batch_size: 8, warmup_ratio: 0.1}}
+  training: {{epochs: 6, batch_size: 8, warmup_ratio: 0.1, precision: fp32}}
 search:
   training.learning_rate: {{low: 1e-4, high: 1e-3, log: true}}
 sampler: random

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,10 @@ from hpo.doctor import Finding
 from hpo.store import Store
 
 Run = Callable[..., Any]
-CHECKS = ["packages", "driver", "torch", "model minilm", "home", "shared memory", "database", "schema", "clock"]
+CHECKS = [
+    *("packages", "driver", "torch", "precision", "model minilm", "home"),
+    *("shared memory", "database", "schema", "clock"),
+]
 
 
 @pytest.fixture
@@ -44,6 +48,8 @@ def test_a_machine_that_is_well(run: Run, config: Config) -> None:
     assert said["home"]["found"].startswith(f"{config.home}: ")
     assert said["schema"] == {"check": "schema", "state": "ok", "found": f"version {schema.head()}", "mend": None}
     assert "torch " in said["packages"]["found"]
+    assert re.match(r"auto is (fp32|tf32|bf16|fp16) on .+: (bf16|fp16) is \d+\.\d\d times", said["precision"]["found"])
+    assert (config.caches / "precision.json").exists(), "workers go by the same answer"
 
 
 def test_what_is_wrong_is_1_with_what_mends_it(run: Run) -> None:
@@ -170,6 +176,7 @@ def test_driver_and_torch(
 def test_a_driver_and_a_torch_that_fail(driver: Callable[..., None], torch: Callable[..., None]) -> None:
     driver("NVIDIA-SMI has failed", code=9)
     torch("raise ImportError('libcudart.so.12 is missing')")
+    assert doctor.precision(Path("/nowhere")).state == "warning"
     first, second = doctor.devices(None)
     assert (first.state, first.found) == ("wrong", "nvidia-smi: NVIDIA-SMI has failed")
     assert (second.state, second.found) == ("wrong", "ImportError: libcudart.so.12 is missing")

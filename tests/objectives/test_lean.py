@@ -15,6 +15,7 @@ from objectives.evaluation import Evaluation, Result, Snapshot
 from objectives.host import Host
 
 Checkpoint = Callable[[str], Path]
+TRAINING = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1, "precision": "fp32"}
 BOTH = ["without_padding", "first_token"]
 APPLY = dict.fromkeys(("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"), BOTH)
 PIECES = dict(lean._PIECES)
@@ -39,7 +40,7 @@ def chosen(checkpoint: Checkpoint, rows: Path) -> Callable[..., settings.Setting
             "task": "text-classification",
             "model": {"name": str(checkpoint(family)), "dropout": 0.0},
             "data": {"path": str(rows), "split": {"valid": 12, "test": 12}, "max_length": 32},
-            "training": {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1},
+            "training": TRAINING,
         }
         return settings.replace(settings.parse(tree), values)
 
@@ -61,7 +62,7 @@ def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], 
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
-@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("piece", BOTH)
 @pytest.mark.parametrize("family", APPLY)
 def test_a_piece_changes_nothing(
     chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str, piece: str, frozen: int
@@ -126,6 +127,30 @@ def test_it_continues_to_the_same_bits(chosen: Callable[..., settings.Settings],
     mine = chosen(**{"model.dropout": 0.3, "training.precision": precision})
     whole, states, _ = run(mine)
     assert run(mine, resume=states[0])[0] == whole[1:]
+
+
+@pytest.mark.parametrize("family", [*APPLY, "modernbert"])
+def test_attention_without_dropout_learns_in_fp32_beside_bf16(
+    chosen: Callable[..., settings.Settings], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    seen: list[tuple[bool, torch.dtype]] = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def noted(query: torch.Tensor, *arguments: Any, **how: Any) -> torch.Tensor:
+        runs_in = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
+        seen.append((torch.is_grad_enabled(), runs_in))
+        return attend(query, *arguments, **how)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+    mine = {"training.precision": "bf16", "training.epochs": 1}
+    numbers, _, result = run(chosen(family, **mine))
+    assert result.facts["lean"] == [*APPLY.get(family, []), "attention_in_fp32"]
+    assert set(seen) == {(True, torch.float32), (False, torch.bfloat16)}
+    seen.clear()
+    run(chosen(family, **mine, **{"model.dropout": 0.1}))
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}
+    whole = run(chosen(family, **{"training.epochs": 1}))[0]
+    assert numbers[0]["val_loss"] == pytest.approx(whole[0]["val_loss"], abs=0.05)
 
 
 def test_a_checkpoint_of_other_pieces_is_passed_over(

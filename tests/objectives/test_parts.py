@@ -22,6 +22,10 @@ from objectives.tasks import TASKS
 from objectives.tasks.text_classification import TextClassification
 
 Checkpoint = Callable[[str], Path]
+TRAINING = {
+    **{"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "evaluations_per_epoch": 2, "seed": 1},
+    "precision": "fp32",
+}
 KIND = "text-classification"
 CLOCKS = {"seconds", "examples_per_second", "peak_memory_bytes"}
 
@@ -66,7 +70,7 @@ def chosen(checkpoint: Checkpoint, rows: Path) -> settings.Settings:
             "task": KIND,
             "model": {"name": str(checkpoint("bert")), "dropout": 0.0},
             "data": {"path": str(rows), "split": {"valid": 12, "test": 12}, "max_length": 32},
-            "training": {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "evaluations_per_epoch": 2, "seed": 1},
+            "training": TRAINING,
         }
     )
 

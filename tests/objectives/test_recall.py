@@ -26,6 +26,7 @@ from objectives.host import Host
 from objectives.plan import plan
 
 Checkpoint = Callable[[str], Path]
+TRAINING = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1, "precision": "fp32"}
 CLASSES = ("mid", "neg", "pos")
 
 
@@ -42,7 +43,7 @@ def chosen(checkpoint: Checkpoint, rows: Path) -> Callable[..., settings.Transfe
                 "task": "text-classification",
                 "model": {"name": str(checkpoint(family)), "dropout": 0.0, "frozen_layers": 2},
                 "data": {"path": str(rows), "split": {"valid": 12, "test": 12}, "max_length": 32},
-                "training": {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1},
+                "training": TRAINING,
             }
         )
         replaced = settings.replace(parsed, values)
@@ -137,6 +138,22 @@ def test_the_same_as_a_plain_loop(
     found = [(each.metrics["train_loss"], each.metrics["val_loss"]) for each in evaluations]
     for mine_now, plain_now in zip(found, plain_loop(mine), strict=True):
         assert mine_now == pytest.approx(plain_now, abs=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_states_in_bf16_are_those_that_bf16_computes(
+    chosen: Callable[..., settings.Transfer], cache: Cache, family: str, depth: int
+) -> None:
+    mine = chosen(
+        family, **{"training.precision": "bf16", "model.frozen_layers": depth, "training.learning_rate": 1e-4}
+    )
+    without = numbers(run(mine)[0])
+    evaluations, result = run(mine, cache)
+    assert (result.facts["cached"], result.facts["precision"]) == (True, "bf16")
+    for one, other in zip(numbers(evaluations), without, strict=True):
+        assert (one["val_loss"], one["train_loss"]) == pytest.approx((other["val_loss"], other["train_loss"]), abs=0.03)
+    assert numbers(run(mine, cache)[0]) == numbers(evaluations)
 
 
 def test_found_states_give_the_same_bits_as_built_ones(

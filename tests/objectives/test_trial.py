@@ -18,6 +18,7 @@ from objectives.host import Host
 from objectives.tasks import TASKS
 
 Checkpoint = Callable[[str], Path]
+TRAINING = {"epochs": 2, "learning_rate": 5e-3, "evaluations_per_epoch": 2, "seed": 1, "precision": "fp32"}
 CLOCKS = {"seconds", "examples_per_second", "peak_memory_bytes"}
 
 
@@ -28,7 +29,7 @@ def transfer_settings(checkpoint: Checkpoint, rows: Path) -> settings.Settings:
             "task": "text-classification",
             "model": {"name": str(checkpoint("bert"))},
             "data": {"path": str(rows), "split": {"valid": 12, "test": 12}, "max_length": 32},
-            "training": {"epochs": 2, "learning_rate": 5e-3, "evaluations_per_epoch": 2, "seed": 1},
+            "training": TRAINING,
         }
     )
 
