@@ -1,4 +1,4 @@
-"""Whether a device computes faster in 16 bits than in 32: measured once, and kept for all who use it."""
+"""Whether a device computes faster in 16 bits than in 32: measured once, kept for all."""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ def test_all_devices_with_their_free_share(driver: Driver) -> None:
     [
         (None, "2,0", ["2", "0"]),
         (None, " 1 , 2 ,", ["1", "2"]),
+        (None, "0,0", ["0", "0"]),
         ("1", None, ["1"]),
         ("2,1", None, ["2", "1"]),
         ("2,1", "1", ["1"]),

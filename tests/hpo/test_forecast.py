@@ -178,6 +178,14 @@ def test_a_dry_run_computes_as_a_worker_of_so_many(config: Config, monkeypatch: 
     assert environ(config, [Device("3"), Device("5")], 1, 2)["CUDA_VISIBLE_DEVICES"] == "5"
 
 
+def test_a_worker_keeps_memory_for_its_next_step(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpo.launch.local import environ
+
+    assert "mmap_threshold=1073741824" in environ(config, [], 0, 1)["GLIBC_TUNABLES"]
+    monkeypatch.setenv("GLIBC_TUNABLES", "mine")
+    assert environ(config, [], 0, 1)["GLIBC_TUNABLES"] == "mine"
+
+
 def test_ctrl_c_ends_a_dry_run_without_a_word(config: Config, tmp_path: Path, toy_file: Path) -> None:
     """The program that stands for Python tells its pid and waits."""
     told, slow = tmp_path / "pid", tmp_path / "python"
