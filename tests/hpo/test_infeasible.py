@@ -39,7 +39,7 @@ def spec(tmp_path: Path) -> StudySpec:
     rows = [f"the {one} {two} day,{'yes' if one < two else 'no'}" for one in WORDS for two in WORDS]
     (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
     tokenizer = tiny.tokenizer(("the", "day", *WORDS))
-    tiny.save(tmp_path / "tiny", tiny.bert(tokenizer), tokenizer)
+    tiny.save(tmp_path / "tiny", tiny.bert(tokenizer, max_position_embeddings=128), tokenizer)
     return StudySpec.from_dict(
         {
             "study": "tight",

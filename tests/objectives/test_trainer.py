@@ -106,14 +106,14 @@ def test_validation_is_the_plain_loss_of_all_rows_in_order(bert: Path) -> None:
 def test_batches_of_states_are_not_kept(bert: Path, states: int | None, collated: int) -> None:
     seen = list[Example]()
 
-    def watched(examples: Sequence[Example]) -> Batch:
+    def noted(examples: Sequence[Example]) -> Batch:
         seen.extend(example for example in examples if any(example is row for row in valid))
         return collate(examples)
 
     valid = [
         replace(row) if states is None else Recalled(row.tokens, row.label, torch.ones(states, 2)) for row in VALID
     ]
-    run = Run(bert, trainer.Lesson(TRAIN, valid, watched, PLAIN, PLAIN, scores), eval_batch_size=5)
+    run = Run(bert, trainer.Lesson(TRAIN, valid, noted, PLAIN, PLAIN, scores), eval_batch_size=5)
     assert [comparable(each) for each in run.evaluations] == [
         comparable(each) for each in Run(bert, eval_batch_size=5).evaluations
     ]
@@ -162,6 +162,7 @@ def test_what_an_evaluation_records(bert: Path) -> None:
 def test_precision_on_a_cpu(bert: Path) -> None:
     with pytest.raises(ObjectiveError, match=r"training\.precision: fp16 needs a GPU"):
         devices.machine("cpu", "fp16")
+    assert Run(bert, precision="auto").machine.precision == "fp32"
     losses = {kind: next(Run(bert, precision=kind).evaluations).metrics["val_loss"] for kind in ("fp32", "bf16")}
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], abs=0.05)
