@@ -40,7 +40,8 @@ DELIVERY, PARTS, RECALL = (
     "tests/objectives/test_recall.py",
 )
 SCHEMA, CHECKPOINT = "tests/hpo/test_schema.py", "tests/objectives/test_checkpoint.py"
-IDENTITY, KEEPING = "tests/objectives/test_identity.py", "tests/hpo/test_keeping.py"
+IDENTITY, READY = "tests/objectives/test_identity.py", "tests/objectives/test_ready.py"
+KEEPING = "tests/hpo/test_keeping.py"
 
 MUTATIONS = (
     Mutation(
@@ -283,6 +284,27 @@ MUTATIONS = (
         "known, heed) != identity:",
         "known, heed) == '':",
         (f"{IDENTITY}::test_a_worker_refuses_another_model",),
+    ),
+    Mutation(
+        "a model of the hub stays at its commit",
+        "hpo/inputs.py",
+        'if kind == "hub" else wanted',
+        'if kind == "" else wanted',
+        (f"{IDENTITY}::test_a_study_stays_at_the_commit_that_it_was_made_with",),
+    ),
+    Mutation(
+        "who waits for a model's copy hears what ends the trial",
+        "objectives/remote.py",
+        "acquired(lock, PATIENCE, heed)",
+        "acquired(lock, 5.0, unheeded)",
+        (f"{READY}::test_who_waits_for_a_copy_hears_what_ends_the_trial",),
+    ),
+    Mutation(
+        "a model's copy in use is not removed",
+        "objectives/remote.py",
+        "        fcntl.flock(stream, fcntl.LOCK_SH)\n",
+        "",
+        (f"{READY}::test_a_trial_holds_its_copy",),
     ),
     Mutation(
         "a checkpoint of other versions is passed over",
