@@ -1,11 +1,11 @@
-"""Work that no result needs, left out: layers on padding, last-block tokens that no head reads.
+"""Work that no result needs, left out: padding, tokens no head reads, embeddings no row reads.
 
 Each piece is transformers' own computation on fewer rows of its matrices; what it cannot be sure of stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,26 +19,40 @@ from transformers.masking_utils import sdpa_mask
 
 from objectives.cutting import pooled_alike
 from objectives.layers import FAMILIES, prefix
+from objectives.optimizers import ELEMENTWISE
+from objectives.vocabulary import used_embeddings
 
 _LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 _RAGGED = "hpo_ragged"
 
 
-def lighten(model: Any, pooling: str, device: torch.device) -> list[str]:
-    """Leave out of a model's training what its head does not need; the names of the pieces that apply to it.
+@dataclass(frozen=True)
+class Case:
+    """A model that is to be trained, its head's `pooling`, where, by which optimizer, and what tells its `tokens`."""
+
+    model: Any
+    pooling: str
+    device: torch.device
+    optimizer: str
+    tokens: Callable[[], Collection[int]]
+
+
+def lighten(case: Case) -> list[str]:
+    """Leave out of a model's training what no result needs; the names of the pieces that apply to it.
 
     Losses and metrics agree with the plain model's, but for the last digits and for what dropout draws.
     """
-    if model.config.model_type not in FAMILIES or model.config._attn_implementation != "sdpa":
+    if case.model.config.model_type not in FAMILIES:
         return []
-    return [name for name, piece in _PIECES.items() if piece(model, pooling, device)]
+    return [name for name, piece in _PIECES.items() if piece(case)]
 
 
-def _without_padding(model: Any, _pooling: str, device: torch.device) -> bool:
+def _without_padding(case: Case) -> bool:
     """Linear layers, norms and dropout see tokens alone, one after the other; only attention pads them."""
+    model = case.model
     running = _running(model)
     # A GPU would have to wait in each step for how many tokens there are.
-    if model.config.model_type not in (*_LIKE_BERT, "distilbert") or len(running) < 2 or device.type != "cpu":
+    if len(running) < 2 or case.device.type != "cpu" or not _by_sdpa(model, (*_LIKE_BERT, "distilbert")):
         return False
     ragged = _Ragged()
     model.register_forward_pre_hook(ragged.begin, with_kwargs=True)
@@ -51,21 +65,27 @@ def _without_padding(model: Any, _pooling: str, device: torch.device) -> bool:
     return True
 
 
-def _first_token(model: Any, pooling: str, _device: torch.device) -> bool:
+def _first_token(case: Case) -> bool:
     """The last block answers for the first token alone, where the head reads no other; it looks at all of them."""
+    model = case.model
     running = _running(model)
-    if not running or pooled_alike(model, pooling, len(prefix(model).blocks)) != "cls":
+    if not running or pooled_alike(model, case.pooling, len(prefix(model).blocks)) != "cls":
         return False
-    forward = _LAST.get(model.config.model_type)
-    if forward is None:
+    if not _by_sdpa(model, _LAST):
         return False
-    running[-1].forward = partial(forward, running[-1])
+    running[-1].forward = partial(_LAST[model.config.model_type], running[-1])
     return True
 
 
-_PIECES: dict[str, Callable[[Any, str, torch.device], bool]] = {
+def _used_embeddings(case: Case) -> bool:
+    """Embeddings of tokens that no row has are not there, where each number is stepped by its own gradient."""
+    return case.optimizer in ELEMENTWISE and used_embeddings(case.model, case.tokens)
+
+
+_PIECES: dict[str, Callable[[Case], bool]] = {
     "without_padding": _without_padding,
     "first_token": _first_token,
+    "used_embeddings": _used_embeddings,
 }
 
 
@@ -146,6 +166,10 @@ _LAST: dict[str, Callable[..., Tensor]] = {
     **dict.fromkeys(_LIKE_BERT, _last_like_bert),
     "distilbert": _last_of_distilbert,
 }
+
+
+def _by_sdpa(model: Any, families: Container[str]) -> bool:
+    return model.config.model_type in families and model.config._attn_implementation in ("sdpa", _RAGGED)
 
 
 def _running(model: Any) -> list[Any]:

@@ -52,7 +52,7 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     began = perf_counter()
     with watch("load"):
         model = transfer.load(settings, source, rows)
-        lean.lighten(model, settings.model.pooling, machine.device)
+        lean.lighten(transfer.case_of(settings, model, rows, machine.device))
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
     lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -109,7 +110,7 @@ class _Work:
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
         lesson = self._recalled(model, schedule)
         with watch("load"):
-            pieces = lean.lighten(model, self.settings.model.pooling, self.machine.device)
+            pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine.device))
             how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
@@ -203,6 +204,15 @@ class Rows:
     classes: tuple[str, ...]
     tokenizer: Any
     notices: tuple[str, ...] = ()
+
+    def tokens(self) -> set[int]:
+        """Those that occur, and padding."""
+        return {self.tokenizer.pad_token_id}.union(*(row.tokens for row in chain(self.train, self.valid)))
+
+
+def case_of(settings: Transfer, model: Any, rows: Rows, device: torch.device) -> lean.Case:
+    """What decides which work may be left out of this training."""
+    return lean.Case(model, settings.model.pooling, device, settings.training.optimizer, rows.tokens)
 
 
 def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:

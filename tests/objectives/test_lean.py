@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONFIGS
+from conftest import CONFIGS, VOCABULARY
 
 from objectives import lean, settings, trial
 from objectives.evaluation import Evaluation, Result, Snapshot
@@ -18,6 +18,8 @@ Checkpoint = Callable[[str], Path]
 BOTH = ["without_padding", "first_token"]
 APPLY = dict.fromkeys(("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"), BOTH)
 PIECES = dict(lean._PIECES)
+UNUSED = ("[UNK]", "nice", "sad")
+USED = [index for word, index in VOCABULARY.items() if word not in UNUSED]
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], 
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
-@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("piece", BOTH)
 @pytest.mark.parametrize("family", APPLY)
 def test_a_piece_changes_nothing(
     chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str, piece: str, frozen: int
@@ -80,14 +82,45 @@ def test_a_piece_changes_nothing(
             torch.testing.assert_close(tensor, other_state.tensors[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize(("family", "optimizer"), [*((family, "adamw") for family in CONFIGS), ("bert", "sgd")])
+def test_embeddings_of_tokens_that_do_not_occur_are_not_learned(
+    chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str, optimizer: str
+) -> None:
+    mine = chosen(family, **{"training.optimizer": optimizer, "training.weight_decay": 0.1})
+    only()
+    plain, wholes, before = run(mine)
+    only("used_embeddings")
+    numbers, others, result = run(mine)
+    assert result.facts["lean"] == ["used_embeddings"]
+    assert result.trainable_parameters == before.trainable_parameters
+    for one, other in zip(numbers, plain, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    whole, some = wholes[-1].tensors, others[-1].tensors
+    assert whole.keys() == some.keys()
+    (name,) = [name for name in some if name.endswith(("word_embeddings.weight", "tok_embeddings.weight"))]
+    assert len(whole[name]) == len(VOCABULARY)
+    kept = sorted({*USED, 1}) if family == "mpnet" else USED  # its padding is 1, whatever the tokenizer's is
+    torch.testing.assert_close(some[name], whole[name][kept], atol=1e-4, rtol=1e-3)
+
+
+NOT_LEFT_OUT = [{"model.frozen_layers": 1}, {"training.optimizer": "adafactor"}]
+
+
+@pytest.mark.parametrize("values", NOT_LEFT_OUT, ids=str)
+def test_where_embeddings_do_not_learn_number_by_number_all_stay(
+    chosen: Callable[..., settings.Settings], values: dict[str, Any]
+) -> None:
+    assert "used_embeddings" not in run(chosen(**values))[2].facts["lean"]
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_which_pieces_apply(chosen: Callable[..., settings.Settings], family: str) -> None:
-    assert run(chosen(family))[2].facts["lean"] == APPLY.get(family, [])
+    assert run(chosen(family))[2].facts["lean"] == [*APPLY.get(family, []), "used_embeddings"]
 
 
 OTHERS = [
-    ({"model.pooling": "mean"}, ["without_padding"]),
-    ({"model.pooling": "cls"}, BOTH),
+    ({"model.pooling": "mean"}, ["without_padding", "used_embeddings"]),
+    ({"model.pooling": "cls"}, [*BOTH, "used_embeddings"]),
     ({"model.frozen_layers": 3}, BOTH),
 ]
 
