@@ -47,7 +47,7 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     free = machine.free_memory_bytes()
     with watch("rows"):
         source = located(settings.model, allow_code=host.allow_code, cache=host.models)
-        rows = transfer.read(settings, source)
+        rows = transfer.read(settings, source, host.cache)
         schedule = plan(training, len(rows.train))
     began = perf_counter()
     with watch("load"):
