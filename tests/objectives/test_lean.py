@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONFIGS, VOCABULARY
+from conftest import CONFIGS, WORDS
 
+from bench import tiny
 from objectives import lean, settings, trial
 from objectives.evaluation import Evaluation, Result, Snapshot
 from objectives.host import Host
@@ -17,8 +18,8 @@ from objectives.host import Host
 Checkpoint = Callable[[str], Path]
 BOTH = ["without_padding", "first_token"]
 PIECES = dict(lean._PIECES)
-UNUSED = ("[UNK]", "nice", "sad")
-USED = [index for word, index in VOCABULARY.items() if word not in UNUSED]
+VOCABULARY = (*tiny.SPECIAL, *WORDS)
+USED = [index for index, word in enumerate(VOCABULARY) if word not in ("[UNK]", "nice", "sad")]
 
 
 @pytest.fixture
@@ -157,9 +158,12 @@ def test_padding_is_not_computed(
     assert last == (8, 1), "the first token of each row"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_it_continues_to_the_same_bits(chosen: Callable[..., settings.Settings], precision: str) -> None:
-    mine = chosen(**{"model.dropout": 0.3, "training.precision": precision})
+BF16 = [(family, "bf16") for family in ("albert", "bert", "deberta-v2", "modernbert", "mpnet")]
+
+
+@pytest.mark.parametrize(("family", "precision"), [("bert", "fp32"), *BF16])
+def test_it_continues_to_the_same_bits(chosen: Callable[..., settings.Settings], family: str, precision: str) -> None:
+    mine = chosen(family, **{"model.dropout": 0.3, "training.precision": precision})
     whole, states, _ = run(mine)
     assert run(mine, resume=states[0])[0] == whole[1:]
 
