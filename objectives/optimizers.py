@@ -46,6 +46,9 @@ OPTIMIZERS: dict[str, Callable[[Groups, Training], Optimizer]] = {
     "adafactor": _adafactor,
 }
 
+ELEMENTWISE = ("adamw", "adam", "sgd")
+"""Those that step each number by its own gradients; Adafactor's depend on the whole matrix (arXiv 1804.04235)."""
+
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 

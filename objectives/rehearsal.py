@@ -47,12 +47,12 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     free = machine.free_memory_bytes()
     with watch("rows"):
         source = located(settings.model, allow_code=host.allow_code, cache=host.models)
-        rows = transfer.read(settings, source)
+        rows = transfer.read(settings, source, host.cache)
         schedule = plan(training, len(rows.train))
     began = perf_counter()
     with watch("load"):
         model = transfer.load(settings, source, rows)
-        lean.lighten(model, settings.model.pooling, machine)
+        lean.lighten(transfer.case_of(settings, model, rows, machine))
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
     lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))

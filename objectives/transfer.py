@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, lean, losses, models, parts, recall, trainer
+from objectives import data, devices, layers, lean, losses, models, parts, recall, tokenized, trainer
 from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
@@ -34,7 +35,7 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     Raises ObjectiveError, and what `heed` raises.
     """
     source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
-    rows = read(settings, source)
+    rows = read(settings, source, host.cache)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
     return data.fingerprint(settings.data)
@@ -57,7 +58,7 @@ def run(
         machine = devices.machine(host.device, precision, earlier.get("precision"), host.measured)
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
-            rows = read(settings, source)
+            rows = read(settings, source, host.cache)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
         begun, once = replace(room), _Once(report)
         work = _Work(
@@ -110,7 +111,7 @@ class _Work:
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
         lesson = self._recalled(model, schedule)
         with watch("load"):
-            pieces = lean.lighten(model, self.settings.model.pooling, self.machine)
+            pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine))
             how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
@@ -205,6 +206,15 @@ class Rows:
     tokenizer: Any
     notices: tuple[str, ...] = ()
 
+    def tokens(self) -> set[int]:
+        """Those that occur, and padding."""
+        return {self.tokenizer.pad_token_id}.union(*(row.tokens for row in chain(self.train, self.valid)))
+
+
+def case_of(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine) -> lean.Case:
+    """What decides which work may be left out of this training."""
+    return lean.Case(model, settings.model.pooling, machine, settings.training.optimizer, rows.tokens)
+
 
 def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:
     """What is learned from these rows."""
@@ -220,10 +230,11 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
     )
 
 
-def read(settings: Transfer, source: Source) -> Rows:
-    """The rows as the model of this source reads them; raises ObjectiveError."""
+def read(settings: Transfer, source: Source, cache: Cache | None = None) -> Rows:
+    """The rows as the model of this source reads them, their tokens kept in the cache; raises ObjectiveError."""
     fingerprint = data.fingerprint(settings.data)
-    return _encoded(settings.task.kind, settings.data, settings.training.seed or 0, source, fingerprint)
+    kept = None if cache is None else Cache(cache.folder, cache.limit)
+    return _encoded(settings.task.kind, settings.data, settings.training.seed or 0, source, kept, fingerprint)
 
 
 def load(settings: Transfer, source: Source, rows: Rows) -> Any:
@@ -235,10 +246,11 @@ def load(settings: Transfer, source: Source, rows: Rows) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _encoded(kind: str, wanted: Data, seed: int, source: Source, _fingerprint: str) -> Rows:
+def _encoded(kind: str, wanted: Data, seed: int, source: Source, cache: Cache | None, _fingerprint: str) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
     task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
     splits = data.load(wanted, seed, columns=task.columns(wanted))
     classes = task.classes(splits, wanted)
-    train, valid = (task.encode(table, tokenizer, wanted, classes) for table in (splits.train, splits.valid))
+    reader = tokenizer if cache is None else tokenized.Remembered(tokenizer, cache)
+    train, valid = (task.encode(table, reader, wanted, classes) for table in (splits.train, splits.valid))
     return Rows(train, valid, classes, tokenizer, splits.notices)

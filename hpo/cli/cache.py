@@ -16,7 +16,7 @@ from objectives.cache import Cache, Entry
 
 @click.group()
 def cache() -> None:
-    """What trials need not compute again: the states of frozen blocks, on this machine.
+    """What trials need not compute again: states of frozen blocks, and tokens, on this machine.
 
     Example: hpo cache status
     """

@@ -225,7 +225,7 @@ def test_an_adopter_without_a_snapshot_obeys_the_facts(chosen: settings.Settings
     assert room(result) == (2, 1)
     assert result.runtime.keys() == {
         *("device", "device_name", "threads", "precision", "micro_batch", "eval_micro_batch", "versions"),
-        *("cached", "lean"),
+        *("cached", "lean", "model_identity"),
     }
     assert torch.get_num_threads() == before  # the next trial is another one
 
