@@ -22,7 +22,7 @@ PYTEST := $(RUN) pytest --numprocesses 2 --dist
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help launch test acceptance chaos lint bench pictures wheel clean distclean FORCE
+.PHONY: help launch test acceptance chaos lint bench bench-full pictures wheel clean distclean FORCE
 
 help:
 	@echo 'make launch      fine-tune and search: hpo launch --study $(STUDY) --workers $(WORKERS)'
@@ -30,7 +30,8 @@ help:
 	@echo 'make acceptance  the tests with real processes and training'
 	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
-	@echo 'make bench       start-up, orchestration, memory and training, measured beside plain Optuna and transformers'
+	@echo 'make bench       start-up, storage, memory and training, measured beside plain Optuna and transformers'
+	@echo 'make bench-full  whole trials beside transformers, for hours; cut off, it goes on where it was'
 	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
@@ -57,7 +58,12 @@ bench: $(DEV)
 	$(RUN) bench.startup
 	$(RUN) bench.orchestration
 	$(RUN) bench.memory
-	$(RUN) bench.training --rows 100 --epochs 2 --times 1
+	$(RUN) bench.storage --sizes 100 1000 --workers 8 --trials 40 --seconds 2
+	$(RUN) bench.pieces --rows 100 --times 1
+	$(RUN) bench.full --rows 200 --valid 100 --epochs 1 --seeds 1 --keep $(VENV)/bench.jsonl
+
+bench-full: $(DEV)
+	$(RUN) bench.full
 
 pictures: $(DEV)
 	$(VENV)/bin/python docs/pictures.py

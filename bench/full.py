@@ -22,7 +22,7 @@ import optuna
 import torch
 import transformers
 
-from bench import ends, floor, standing, texts
+from bench import chart, ends, floor, standing, texts
 from bench.machine import revision
 from bench.peers import Contest, Point
 from objectives.cache import Cache
@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no measurement after so many")
     parser.add_argument("--headlines", type=Path, default=texts.HEADLINES, help="a table with title and category")
     parser.add_argument("--keep", type=Path, default=Path(__file__).with_name("full.jsonl"))
+    parser.add_argument("--chart", type=Path, help="a picture of it, PNG or SVG")
     parser.add_argument("--report", action="store_true", help="print the tables of what stands there, measure nothing")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -114,6 +115,8 @@ def main() -> None:
         contest = Contest(path, options.rows, options.valid, options.epochs, Path(folder))
         found = measure(contest, options.seeds, options.keep, until)
         print(standing.tables(found, contest))
+        if options.chart:
+            chart.draw(standing.Found(found), options.chart)
 
 
 if __name__ == "__main__":
