@@ -38,7 +38,7 @@ COMMANDS = {
     "logs": ("read", "What this machine's workers wrote, in order of time."),
     "dashboard": ("serve", "Serve optuna-dashboard on 127.0.0.1 until Ctrl-C."),
     "doctor": ("doctor", "Look at what hpo needs of this machine, and say what mends what is wrong."),
-    "cache": ("cache", "What trials need not compute again: the states of frozen blocks, on this machine."),
+    "cache": ("cache", "What trials need not compute again: states of frozen blocks, and tokens, on this machine."),
     "db": ("db", "The database: the embedded server, or the one that HPO_DATABASE_URL names."),
 }
 

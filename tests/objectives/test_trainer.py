@@ -162,7 +162,7 @@ def test_what_an_evaluation_records(bert: Path) -> None:
 def test_precision_on_a_cpu(bert: Path) -> None:
     with pytest.raises(ObjectiveError, match=r"training\.precision: fp16 needs a GPU"):
         devices.machine("cpu", "fp16")
-    assert Run(bert, precision="auto").machine.precision == "fp32"
+    assert Run(bert, precision="auto").machine.precision == devices.automatic(torch.device("cpu"))
     losses = {kind: next(Run(bert, precision=kind).evaluations).metrics["val_loss"] for kind in ("fp32", "bf16")}
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], abs=0.05)
