@@ -131,12 +131,28 @@ def is_full(error: BaseException) -> bool:
     return _FULL.search(explain(error)) is not None
 
 
+# What a server says that is starting, ending or broken off, and what is said of one that does not answer.
+_PASSING = re.compile(
+    "Connection (refused|reset)|timed out|timeout expired|No route to host|Network is unreachable"
+    "|starting up|shutting down|in recovery mode|not accepting connections|terminating connection"
+    "|server closed the connection|SSL connection has been closed"
+    "|server_login_retry|client_login_timeout|server_connect_timeout|cannot connect to server"
+)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether waiting may help: the server is away, or has no connection left; not where it refuses who asks, has no
+    such database, or where its name is unknown."""
+    return is_full(error) or _PASSING.search(explain(error)) is not None
+
+
 def explain(error: BaseException) -> str:
-    """The server's own first line, without statement and parameters."""
+    """The server's own first line, without statement and parameters: what it says of us before what other addresses of
+    its name say."""
     while error.__cause__ is not None and not hasattr(error, "orig"):
         error = error.__cause__
     lines = str(getattr(error, "orig", error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return next((line for line in lines if "FATAL" in line), lines[0] if lines else type(error).__name__)
 
 
 def _embedded_url(config: Config) -> URL:

@@ -25,7 +25,7 @@ from hpo import inputs, space
 from hpo.attempts import Claim, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
-from hpo.database import explain, is_full
+from hpo.database import explain, is_passing
 from hpo.delivery import Delivery, Dispatch
 from hpo.errors import DatabaseError, HpoError
 from hpo.keeping import Keeper, Pace, kept, sweep
@@ -125,7 +125,7 @@ def run_all(
 def _at_work(config: Config, me: Worker, stop: threading.Event, parent: int | None) -> Iterator[Hands]:
     patiently = Patience(config.patience, stop)
     with ExitStack() as held, suppress(Released):
-        store = patiently(lambda: held.enter_context(open_store(config)), is_full)
+        store = patiently(lambda: held.enter_context(open_store(config)), is_passing)
         patiently = replace(patiently, let_go=store.engine.dispose)
         pulse = held.enter_context(Pulse(store, config.beat, stop, parent))
         yield Hands(config, store, me, pulse, patiently, open_storage(store))

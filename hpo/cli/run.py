@@ -21,7 +21,8 @@ def worker(config: Config, study: str | None, drain: bool, allow_code: bool) -> 
     """Work on a study in this process, from anywhere: it needs the database and the data alone.
 
     Where none is named, it serves all studies of the database, those of higher `priority` first, then the older ones,
-    and waits for new ones. A study whose rows or model are not on this machine is skipped.
+    and waits for new ones. A study whose rows or model are not on this machine is skipped. A database that is away is
+    waited for, HPO_PATIENCE seconds at most.
 
     Example: HPO_DATABASE_URL=postgresql://... hpo worker --study bert-news
     """

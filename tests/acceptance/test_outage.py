@@ -63,6 +63,18 @@ class Site:
             self.processes.append(subprocess.Popen(command, env=values, stdout=log, stderr=log))
         return self.processes[-1]
 
+    def launch(self) -> subprocess.Popen[bytes]:
+        """A launch of the study with one worker; what it says is under the name `launch`."""
+        command = [sys.executable, "-m", "hpo", "launch", "-s", "one", "-w", "1"]
+        with (self.folder / "launch.log").open("wb") as log:
+            values = environment(replace(self.config, grace=5))
+            self.processes.append(subprocess.Popen(command, env=values, stdout=log, stderr=log))
+        return self.processes[-1]
+
+    def of_launch(self) -> list[Path]:
+        """The logs of the launch's workers, in the order of their starts; they have the workers' names."""
+        return sorted((self.config.logs / "one").glob("*.log"), key=lambda log: int(log.stem.rsplit(".", 1)[1]))
+
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
@@ -229,6 +241,38 @@ def test_a_worker_waits_for_a_connection_at_its_start(small: Site) -> None:
         assert worker.poll() is None
     assert worker.wait(120) == 0, small.said("a")
     check_complete(small, [("a", "complete")])
+
+
+@pytest.mark.parametrize("how", BACK)
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(site: Site, how: str) -> None:
+    site.away(how)
+    worker = site.worker("a")
+    wait_until(lambda: "trying again in" in site.said("a"), 60)
+    assert worker.poll() is None
+    site.back()
+    assert worker.wait(120) == 0, site.said("a")
+    check_complete(site, [("a", "complete")])
+
+
+def test_a_launch_outlives_workers_killed_while_the_database_is_away(site: Site) -> None:
+    launch = site.launch()
+    wait_until(lambda: len(site.recorded()) > 3, 60)
+    ((pid,),) = site.rows("SELECT pid FROM hpo.attempts")
+    site.away("killed")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(site.of_launch()) > 1, 60)
+    wait_until(lambda: "trying again in" in site.of_launch()[1].read_text(), 60)
+    site.back()
+    assert launch.wait(200) == 0, site.said("launch")
+    first, second = (log.stem for log in site.of_launch())
+    check_complete(site, [(first, "died"), (second, "complete")])
+
+
+def test_a_launch_against_a_server_that_is_away_ends_at_once(site: Site) -> None:
+    site.away()
+    assert site.launch().wait(60) == 1
+    assert site.said("launch").startswith("Error: HPO_DATABASE_URL: cannot reach ")
+    assert "trying again" not in site.said("launch")
 
 
 def test_a_worker_trains_on_while_others_have_all_connections(small: Site) -> None:

@@ -22,7 +22,7 @@ from support import environment, wait_until
 from hpo import postgres, schema
 from hpo.cli import COMMANDS, group
 from hpo.config import Config
-from hpo.database import Database, connect, parse_url, refuse_password
+from hpo.database import Database, connect, is_passing, parse_url, refuse_password
 from hpo.errors import DatabaseError
 
 Run = Callable[..., Any]
@@ -101,6 +101,33 @@ def test_a_dead_port_is_one_line_without_the_password(url: str, dead_port: int, 
         r"is the server running there, under this port\?\n",
         found.err,
     )
+
+
+AT = 'connection to server at "db" (10.0.0.1), port 5432 failed: '
+
+
+@pytest.mark.parametrize(
+    ("said", "passing"),
+    [
+        (f"{AT}Connection refused\n\tIs the server running on that host?", True),
+        (f"{AT}timeout expired", True),
+        (f"{AT}No route to host", True),
+        (f"{AT}FATAL:  the database system is starting up", True),
+        (f"{AT}FATAL:  the database system is shutting down", True),
+        (f"{AT}FATAL:  sorry, too many clients already", True),
+        (f"{AT}server closed the connection unexpectedly\n\tThis probably means ...", True),
+        (f"{AT}FATAL:  server login has been failing, try again later (server_login_retry)", True),
+        (f'{AT}FATAL:  password authentication failed for user "one"', False),
+        (f"{AT}fe_sendauth: no password supplied", False),
+        (f'{AT}FATAL:  database "x" does not exist', False),
+        (f"{AT}FATAL:  no pg_hba.conf entry for host", False),
+        (f"{AT}server does not support SSL, but SSL was required", False),
+        ('could not translate host name "nowhere" to address: Name or service not known', False),
+        (f"{AT}Connection refused\n\tIs it running?\n{AT}FATAL:  password authentication failed", False),
+    ],
+)
+def test_what_waiting_helps_against(said: str, passing: bool) -> None:
+    assert is_passing(psycopg2.OperationalError(said)) == passing
 
 
 @pytest.mark.parametrize(

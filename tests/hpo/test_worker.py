@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from support import environment, wait_until
 
 from hpo import control, worker
@@ -84,9 +85,37 @@ def test_an_unknown_study_is_one_line(store: Store, start: Start, said: Any) -> 
     assert said() == ("Error: nowhere: no such study in the database; hpo studies lists them, hpo launch makes one\n")
 
 
-def test_a_database_that_is_not_there_is_one_line(start: Start, said: Any) -> None:
-    assert ended(start(HPO_DATABASE_URL="postgresql://one:s3cret@127.0.0.1:1/x")) == 1
-    assert re.fullmatch(r"Error: HPO_DATABASE_URL: cannot reach postgresql\S+one:\*\*\*@127.0.0.1:1/x: .*\n", said())
+def test_a_database_that_is_not_there_is_waited_for_and_then_one_line(start: Start, said: Any) -> None:
+    assert ended(start(HPO_DATABASE_URL="postgresql://one:s3cret@127.0.0.1:1/x", HPO_PATIENCE="1")) == 1
+    *waits, last = said().splitlines()
+    assert re.fullmatch(r"Error: HPO_DATABASE_URL: cannot reach postgresql\S+one:\*\*\*@127.0.0.1:1/x: .*", last)
+    assert waits
+    assert all("Connection refused" in line and "; trying again in 0." in line for line in waits)
+
+
+@pytest.mark.parametrize(
+    ("password", "database", "advice"),
+    [
+        ("wr0ng", "hpo", "FATAL:  password authentication failed"),
+        (None, "nowhere", 'FATAL:  database "nowhere" does not exist'),
+    ],
+)
+def test_a_server_that_refuses_a_worker_is_not_waited_for(
+    server: Any, start: Start, said: Any, password: str | None, database: str, advice: str
+) -> None:
+    url = make_url(server.url(database))
+    url = url.set(password=password, query={}) if password else url
+    assert ended(start(HPO_DATABASE_URL=url.render_as_string(hide_password=False))) == 1
+    (line,) = said().splitlines()
+    assert line.startswith("Error: HPO_DATABASE_URL: cannot reach ")
+    assert advice in line
+
+
+def test_a_worker_that_waits_for_its_database_can_be_stopped(start: Start, said: Any) -> None:
+    waiting = start(HPO_DATABASE_URL="postgresql://one@127.0.0.1:1/x", HPO_PATIENCE="600")
+    wait_until(lambda: "trying again" in said())
+    waiting.terminate()
+    assert ended(waiting) == 1
 
 
 def test_a_study_is_worked_off_and_logged_by_trial(store: Store, start: Start, rows: Rows, said: Any) -> None:
