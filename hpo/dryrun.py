@@ -55,7 +55,7 @@ def dry_run(spec: StudySpec, config: Config, workers: int, devices: list[Device]
         text=True,
     )
     try:
-        said, complained = process.communicate(json.dumps(wanted))
+        said, complained = process.communicate(json.dumps({"study": spec.to_dict(), "settings": wanted}))
     finally:
         process.kill()
         process.wait()

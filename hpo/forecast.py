@@ -9,8 +9,12 @@ from typing import Any
 
 from hpo import methods
 from hpo.dryrun import DryRun
+from hpo.space import Value
 from hpo.spec import StudySpec
 from hpo.tables import duration
+
+_BUILT_FOR = ("model.name", "training.precision", "data.max_length")
+"""Of the settings that are tried, those of which each value has states of its own."""
 
 BUSY = 0.6
 """Of the cores' time; a dry run that had less tells of others rather than of the study."""
@@ -20,6 +24,7 @@ BUSY = 0.6
 class Forecast:
     """Seconds of a trial (at the objective's own values, at least, at most, on average) and of the study.
 
+    `build_seconds` is what the cache of frozen layers takes, once; None where no trial uses it.
     `study_seconds` is without pruning and so the most; `pruned_seconds` with the share `kept` of the evaluations that
     the pruner leaves, None where that cannot be told. `memory_bytes` is a worker's, of which `workers_per_device` share
     `free_memory_bytes`.
@@ -32,6 +37,7 @@ class Forecast:
     high: float
     expected: float
     start_seconds: float
+    build_seconds: float | None
     study_seconds: float
     kept: float | None
     pruned_seconds: float | None
@@ -59,6 +65,8 @@ def forecast(spec: StudySpec, run: DryRun, workers: int, devices: int) -> Foreca
     at_once = min(workers, trials)
     kept = kept_share(spec.pruner, spec.epochs, spec.evaluations_per_epoch)
     whole = trials * expected / at_once
+    build = build_seconds(run)
+    once = run.start_seconds + (build or 0)
     memory = [each.peak_memory_bytes for each in found if each.peak_memory_bytes is not None]
     return Forecast(
         workers=workers,
@@ -68,15 +76,26 @@ def forecast(spec: StudySpec, run: DryRun, workers: int, devices: int) -> Foreca
         high=max(seconds),
         expected=expected,
         start_seconds=run.start_seconds,
-        study_seconds=run.start_seconds + whole,
+        build_seconds=build,
+        study_seconds=once + whole,
         kept=kept,
-        pruned_seconds=None if kept is None else run.start_seconds + kept * whole,
+        pruned_seconds=None if kept is None else once + kept * whole,
         device=found[0].device,
         workers_per_device=-(-workers // max(1, devices)),
         memory_bytes=max(memory, default=None),
         free_memory_bytes=found[0].free_memory_bytes,
         cpu_share=min((each.cpu_share for each in found if each.cpu_share is not None), default=None),
     )
+
+
+def build_seconds(run: DryRun) -> float | None:
+    """Of the cache of frozen layers: once for each model, precision and length among the trials that were tried."""
+    found: dict[tuple[Value | None, ...], float] = {}
+    for tried in run.tried[1:] or run.tried:
+        if tried.found.build_seconds is not None:
+            key = tuple(tried.params.get(address) for address in _BUILT_FOR)
+            found[key] = max(found.get(key, 0.0), tried.found.build_seconds)
+    return sum(found.values()) if found else None
 
 
 def kept_share(pruner: methods.Method, epochs: int, evaluations_per_epoch: int) -> float | None:
@@ -147,6 +166,8 @@ def told(found: Forecast, pruner: str) -> Sequence[str]:
     elif pruner != "none":
         most += f" at most; what {pruner} saves is not known before"
     lines = [trial, most]
+    if found.build_seconds is not None:
+        lines.append(f"frozen layers: computed once for all trials, in {duration(found.build_seconds)} of that")
     if found.memory_bytes is not None:
         free = "" if found.free_memory_bytes is None else f"; {size(found.free_memory_bytes)} are free"
         lines.append(f"memory: {size(found.memory_bytes)} a worker on {found.device}{free}")
@@ -167,6 +188,7 @@ def plain(found: Forecast, run: DryRun) -> dict[str, Any]:
             "evaluations": each.found.evaluations,
             "trial_seconds": each.found.trial_seconds,
             "seconds": dict(each.found.seconds),
+            "build_seconds": each.found.build_seconds,
             "peak_memory_bytes": each.found.peak_memory_bytes,
         }
         for each in run.tried
@@ -177,6 +199,7 @@ def plain(found: Forecast, run: DryRun) -> dict[str, Any]:
         "trials": found.trials,
         "workers": found.workers,
         "start_seconds": found.start_seconds,
+        "build_seconds": found.build_seconds,
         "study_seconds": found.study_seconds,
         "pruned_study_seconds": found.pruned_seconds,
         "kept_share": found.kept,

@@ -1,4 +1,4 @@
-"""The models of a study, seen to be there and usable before anything is created."""
+"""What a study's trials need of a machine: models, seen to be usable, and what they may use beside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from hpo.config import Config
 from hpo.errors import HpoError, SpecError
 from hpo.spec import StudySpec, settings_for
 from objectives import settings
+from objectives.cache import Cache
 from objectives.evaluation import Heed, unheeded
+from objectives.host import Host
 from objectives.settings import Settings, Transfer
 
 if TYPE_CHECKING:
@@ -80,3 +82,16 @@ def _identity(spec: StudySpec, config: Config, name: str, known: Mapping[str, st
 
     wanted = cast(Transfer, pinned(spec, {"model.name": name}, config, known))
     return identity(located(wanted.model, allow_code=config.allow_code, cache=config.models, heed=heed))
+
+
+def host_for(config: Config, spec: StudySpec) -> Host:
+    """What a study's trials may use on this machine; the cache is made for all depths that it may ask for."""
+    searched = spec.search.get("model.frozen_layers")
+    depths = {int(value or 0) for value in space.values(searched)} if searched else set()
+    cache = Cache(config.caches, config.cache_size, tuple(sorted(depths)), spec.trials)
+    return Host(
+        models=config.models,
+        cache=None if config.cache_size == 0 else cache,
+        allow_code=config.allow_code,
+        measured=config.caches,
+    )

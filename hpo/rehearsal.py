@@ -8,21 +8,24 @@ import time
 from dataclasses import asdict
 
 from hpo import config as configuration
+from hpo import inputs
+from hpo.spec import StudySpec
 from objectives import settings as objectives
 from objectives import trial as objective
 from objectives.errors import ObjectiveError
-from objectives.host import Host
 
 
 def main() -> int:
-    """Read a list of settings as JSON; answer each with a line of JSON, `at` being when, or with its `error`.
+    """Read a study and the settings of some of its trials as JSON; answer each of these with a line of JSON, `at` being
+    when, or with its `error`.
 
     The exit code: 0 done, 1 after an error, 130 cut short.
     """
     config = configuration.load()
-    host = Host(models=config.models, allow_code=config.allow_code, measured=config.caches)
+    asked = json.load(sys.stdin)
+    host = inputs.host_for(config, StudySpec.from_dict(asked["study"]))
     try:
-        for wanted in json.load(sys.stdin):
+        for wanted in asked["settings"]:
             found = objective.rehearse(objectives.parse(wanted), host)
             print(json.dumps({"at": time.time(), **asdict(found)}), flush=True)
     except ObjectiveError as error:

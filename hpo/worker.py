@@ -21,7 +21,7 @@ from types import FrameType
 from optuna.storages import BaseStorage
 
 from hpo import config as configuration
-from hpo import inputs, space
+from hpo import inputs
 from hpo.attempts import Claim, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
@@ -38,10 +38,8 @@ from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, ope
 from hpo.spec import StudySpec
 from hpo.store import Plan, Store, open_store
 from objectives import trial as objective
-from objectives.cache import Cache
 from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Result
-from objectives.host import Host
 
 log = logging.getLogger("hpo.worker")
 IDLE_SECONDS = 1.0
@@ -173,7 +171,7 @@ class Hands:
         """See that this machine has what the trials need, the very rows and models that the study was made with."""
         try:
             wanted = inputs.pinned(plan.spec, {}, self.config, plan.models)
-            fingerprint = objective.prepare(wanted, host_for(self.config, plan.spec), self._heed)
+            fingerprint = objective.prepare(wanted, inputs.host_for(self.config, plan.spec), self._heed)
         except ObjectiveError as error:
             raise HpoError(f"on {self.me.host}: {error}") from error
         if fingerprint != plan.fingerprint:
@@ -193,19 +191,6 @@ class Hands:
         """While it makes ready for a study: a stop."""
         if self.pulse.stop.is_set():
             raise Released
-
-
-def host_for(config: Config, spec: StudySpec) -> Host:
-    """What a study's trials may use on this machine; the cache is made for all depths that it may ask for."""
-    searched = spec.search.get("model.frozen_layers")
-    depths = {int(value or 0) for value in space.values(searched)} if searched else set()
-    cache = Cache(config.caches, config.cache_size, tuple(sorted(depths)), spec.trials)
-    return Host(
-        models=config.models,
-        cache=None if config.cache_size == 0 else cache,
-        allow_code=config.allow_code,
-        measured=config.caches,
-    )
 
 
 class Work:
@@ -276,7 +261,7 @@ class Work:
                     heed=self._heed,
                     resume=snapshot,
                     earlier=self.claim.runtime,
-                    host=host_for(config, self.spec),
+                    host=inputs.host_for(config, self.spec),
                 )
             except (Pruned, Superseded, Released, *AWAY):
                 raise

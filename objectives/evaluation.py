@@ -84,7 +84,8 @@ class Rehearsal:
     them, once a process), `load` (the model, once a trial), `train` (all steps) and `evaluate` (all evaluations).
     Memory is the process's on a CPU, what is allocated on a GPU; None where nothing was trained. `free_memory_bytes`
     is what the device had before. `took` is how long it took to find out, after the rows were read, `cpu_share`
-    the share of its threads' time in which the process computed: low where others wanted the cores.
+    the share of its threads' time in which the process computed: low where others wanted the cores. `build_seconds` is
+    what the cache of frozen layers takes to build, once for all trials; None where each batch runs them.
     """
 
     steps: int
@@ -95,6 +96,7 @@ class Rehearsal:
     free_memory_bytes: int | None = None
     took: float = 0.0
     cpu_share: float | None = None
+    build_seconds: float | None = None
 
     @property
     def trial_seconds(self) -> float:

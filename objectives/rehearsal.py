@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
+from typing import Any
 
 import torch
 
-from objectives import devices, lean, parts, trainer, transfer
+from objectives import devices, lean, parts, recall, trainer, transfer
 from objectives.batches import Example, by_length, chunks
+from objectives.cache import Cache
 from objectives.checkpoint import Checkpoints
 from objectives.devices import Machine
 from objectives.evaluation import Rehearsal
+from objectives.glimpse import Glimpse, glimpse, offered
 from objectives.host import Host
 from objectives.layers import train_mode
 from objectives.plan import Plan, plan
@@ -47,19 +51,23 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     free = machine.free_memory_bytes()
     with watch("rows"):
         source = located(settings.model, allow_code=host.allow_code, cache=host.models)
-        rows = transfer.read(settings, source, host.cache)
+        rows = transfer.read(settings, source)
         schedule = plan(training, len(rows.train))
     began = perf_counter()
     with watch("load"):
         model = transfer.load(settings, source, rows)
+    clock = _Clock(machine)
+    lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
+    seen = _glimpse(settings, model, lesson, schedule, machine, host.cache, clock)
+    lesson = transfer.on_states(lesson, seen.rows) if seen else lesson
+    with watch("load"):
         lean.lighten(transfer.case_of(settings, model, rows, machine))
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
-    lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
-    school, clock = trainer.School(state, lesson, training, schedule, machine), _Clock(machine)
+    school, pooled = trainer.School(state, lesson, training, schedule, machine), seen is not None and seen.pooled
     evaluations = training.epochs * schedule.evaluations_per_epoch
-    train = training.epochs * _epoch_seconds(school, rows.train, schedule, clock)
-    evaluate = evaluations * _evaluation_seconds(school, training.eval_batch_size, clock)
+    train = training.epochs * _epoch_seconds(school, clock, pooled)
+    evaluate = evaluations * _evaluation_seconds(school, clock, pooled)
     _checkpoint(school.state)
     seconds = {**watch.seconds, "train": train, "evaluate": evaluate}
     return Rehearsal(
@@ -71,7 +79,33 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         free_memory_bytes=free,
         took=perf_counter() - began,
         cpu_share=clock.cpu_share() if machine.device.type == "cpu" else None,
+        build_seconds=seen.build_seconds if seen else None,
     )
+
+
+def _glimpse(
+    settings: Transfer,
+    model: Any,
+    lesson: trainer.Lesson,
+    schedule: Plan,
+    machine: Machine,
+    cache: Cache | None,
+    clock: _Clock,
+) -> Glimpse | None:
+    """Where a trial would compute its frozen blocks once: the states of the rows to come, these blocks taken out."""
+    frozen = transfer.frozen_of(settings, model, lesson)
+    if cache is None or frozen is None:
+        return None
+    splits = {"train": lesson.train, "valid": lesson.valid}
+    offer = offered(frozen, splits, transfer.course_of(schedule), machine, cache)
+    if offer is None:
+        return None
+    steps = (batch for step in _steps(lesson.train, schedule) for batch in schedule.batches(step))
+    exams = _exams(lesson.valid, settings.training.eval_batch_size)
+    wanted = {"train": set(chain.from_iterable(steps)), "valid": set(chain.from_iterable(exams))}
+    seen = glimpse(offer, wanted, clock)
+    recall.forget(frozen)
+    return seen
 
 
 def _checkpoint(state: State) -> None:
@@ -101,36 +135,51 @@ class _Clock:
         return min(1.0, self.cpu / (self.wall * torch.get_num_threads()))
 
 
-def _epoch_seconds(school: trainer.School, rows: Sequence[Example], schedule: Plan, clock: _Clock) -> float:
-    """Of all steps of an epoch, from the costliest, which warms up, and some that lie evenly between dear and cheap."""
-    steps = [schedule.batches(step) for step in range(schedule.steps_per_epoch)]
-    tokens = [sum(_padded(rows, batch) for batch in batches) for batches in steps]
-    dearest = sorted(range(len(steps)), key=lambda step: -tokens[step])
-    chosen = [dearest[(2 * place + 1) * len(steps) // (2 * TIMED)] for place in range(TIMED)]
+def _steps(rows: Sequence[Example], schedule: Plan) -> list[int]:
+    """Of the first epoch: the costliest step, and then some that lie evenly between dear and cheap."""
+    tokens = _costs(rows, schedule)
+    dearest = sorted(range(len(tokens)), key=lambda step: -tokens[step])
+    chosen = [dearest[(2 * place + 1) * len(tokens) // (2 * TIMED)] for place in range(TIMED)]
+    return [dearest[0], *dict.fromkeys(chosen)]
+
+
+def _epoch_seconds(school: trainer.School, clock: _Clock, pooled: bool) -> float:
+    """Of all steps of an epoch, from the costliest, which warms up, and some others."""
+    schedule, costs = school.plan, _costs(school.lesson.train, school.plan, pooled)
+    first, *others = _steps(school.lesson.train, schedule)
     train_mode(school.state.model, school.lesson.frozen_dropout)
-    clock(partial(school.step, steps[dearest[0]]))
+    clock(partial(school.step, schedule.batches(first)))
     seconds, seen = 0.0, 0
-    for step in dict.fromkeys(chosen):
-        seconds += clock(partial(school.step, steps[step]))
-        seen += tokens[step]
+    for step in others:
+        seconds += clock(partial(school.step, schedule.batches(step)))
+        seen += costs[step]
         if seconds > ENOUGH_SECONDS:
             break
-    return seconds * sum(tokens) / seen
+    return seconds * sum(costs) / seen
 
 
-def _evaluation_seconds(school: trainer.School, size: int, clock: _Clock) -> float:
-    """Of a look at all validation rows, from the batch of the longest, which warms up, and one of middling ones."""
-    rows = school.lesson.valid
+def _costs(rows: Sequence[Example], schedule: Plan, pooled: bool = False) -> list[int]:
+    steps = (schedule.batches(step) for step in range(schedule.steps_per_epoch))
+    return [sum(_padded(rows, batch, pooled) for batch in batches) for batches in steps]
+
+
+def _exams(rows: Sequence[Example], size: int) -> list[Sequence[int]]:
+    """Two batches of an evaluation: the longest rows, and middling ones."""
     batches = list(chunks(by_length(rows), size))
-    tokens = [_padded(rows, batch) for batch in batches]
-    middle = len(batches) // 2
-    for batch in (batches[0], batches[middle]):
+    return [batches[0], batches[len(batches) // 2]]
+
+
+def _evaluation_seconds(school: trainer.School, clock: _Clock, pooled: bool) -> float:
+    """Of a look at all validation rows, from two batches, the first of which warms up."""
+    rows, size = school.lesson.valid, school.training.eval_batch_size
+    for batch in (exams := _exams(rows, size)):
         part = replace(school.lesson, valid=[rows[row] for row in batch])
         some = trainer.School(school.state, part, school.training, school.plan, school.machine)
         seconds = clock(some.examine)
-    return seconds * sum(tokens) / tokens[middle]
+    every = sum(_padded(rows, batch, pooled) for batch in chunks(by_length(rows), size))
+    return seconds * every / _padded(rows, exams[-1], pooled)
 
 
-def _padded(rows: Sequence[Example], batch: Sequence[int]) -> int:
-    """The tokens of a batch, each row as long as the longest."""
-    return len(batch) * max(len(rows[row].tokens) for row in batch)
+def _padded(rows: Sequence[Example], batch: Sequence[int], pooled: bool = False) -> int:
+    """The tokens of a batch, each row as long as the longest; of pooled states one a row."""
+    return len(batch) * (1 if pooled else max(len(rows[row].tokens) for row in batch))

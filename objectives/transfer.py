@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, lean, losses, models, parts, recall, tokenized, trainer
+from objectives import data, devices, layers, lean, losses, models, parts, recall, tokenized, trainer, worth
 from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
@@ -146,19 +146,17 @@ class _Work:
 
         A trial that continues does as it did before.
         """
-        chosen, before = self.settings.model, self.earlier.get("cached")
-        if self.cache is None or not chosen.frozen_layers or chosen.frozen_dropout or before is False:
+        frozen, before = frozen_of(self.settings, model, self.lesson), self.earlier.get("cached")
+        if self.cache is None or frozen is None or before is False:
             return None
-        frozen = recall.Frozen(model, chosen.frozen_layers, chosen.pooling, self.lesson.collate)
-        course = recall.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
+        course = course_of(schedule)
         splits = {"train": self.lesson.train, "valid": self.lesson.valid}
         with self.watch("cache"):
             found = recall.recalled(frozen, splits, course, self.machine, self.cache, before is True, self.heed)
         if found is None:
             return None
         recall.forget(frozen)
-        collate = partial(recall.collate, plain=self.lesson.collate)
-        return replace(self.lesson, train=found["train"], valid=found["valid"], collate=collate)
+        return on_states(self.lesson, found)
 
     def _runtime(self, how: Mapping[str, Any]) -> dict[str, Any]:
         """What the result depends on beside the settings and the rows, as RUNTIME names it."""
@@ -228,6 +226,25 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
         scores=partial(task.scores, classes=rows.classes),
         frozen_dropout=settings.model.frozen_dropout,
     )
+
+
+def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.Frozen | None:
+    """What of the model computes the same for a row each time; None where nothing does."""
+    chosen = settings.model
+    if not chosen.frozen_layers or chosen.frozen_dropout:
+        return None
+    return worth.Frozen(model, chosen.frozen_layers, chosen.pooling, lesson.collate)
+
+
+def course_of(schedule: Plan) -> worth.Course:
+    """How often a training by this plan passes over its rows."""
+    return worth.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
+
+
+def on_states(lesson: trainer.Lesson, rows: Mapping[str, list[Example]]) -> trainer.Lesson:
+    """The lesson on rows with states, for a model whose frozen blocks are taken out."""
+    collate = partial(recall.collate, plain=lesson.collate)
+    return replace(lesson, train=rows["train"], valid=rows["valid"], collate=collate)
 
 
 def read(settings: Transfer, source: Source, cache: Cache | None = None) -> Rows:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hpo.config import Config
+from hpo.inputs import host_for
 from hpo.spec import StudySpec
-from hpo.worker import host_for
 from objectives.cache import Cache
 
 Run = Callable[..., Any]

@@ -23,7 +23,7 @@ from hpo.dryrun import DryRun, Tried
 from hpo.errors import HpoError
 from hpo.launch.devices import Device
 from hpo.methods import pruner
-from hpo.space import Categorical, Float, Int
+from hpo.space import Categorical, Float, Int, Params
 from hpo.spec import StudySpec
 from objectives.evaluation import Rehearsal
 
@@ -77,6 +77,29 @@ def test_a_study_takes_its_trials_shared_out_among_the_workers() -> None:
 def test_twice_the_epochs_are_twice_the_time() -> None:
     once, twice = (forecast.forecast(bert_news("pruner=none"), ran(some), 1, 0) for some in (30.0, 60.0))
     assert twice.study_seconds - 5 == 2 * (once.study_seconds - 5)
+
+
+def test_the_cache_of_frozen_layers_is_built_once_for_a_study_however_many_its_trials() -> None:
+    def tried(params: Params, build: float | None) -> Tried:
+        return Tried(params, replace(ran(20).tried[0].found, build_seconds=build))
+
+    def run(*trials: Tried) -> DryRun:
+        return DryRun(trials, 5.0)
+
+    frozen, free = tried({"model.frozen_layers": 6}, 7.0), tried({"model.frozen_layers": 0}, None)
+    spec = bert_news("trials=10", "pruner=asha")
+    found = forecast.forecast(spec, run(tried({}, None), frozen, free), 2, 0)
+    kept = forecast.kept_share(spec.pruner, spec.epochs, spec.evaluations_per_epoch)
+    assert kept is not None
+    assert (found.build_seconds, found.study_seconds) == (7.0, 5 + 7 + 10 * 20 / 2)
+    assert found.pruned_seconds == pytest.approx(5 + 7 + kept * 10 * 20 / 2)
+    assert "frozen layers: computed once for all trials, in 00:07 of that" in forecast.told(found, "asha")
+    none = forecast.forecast(spec, run(free), 2, 0)
+    assert (none.build_seconds, none.study_seconds) == (None, 5 + 10 * 20 / 2)
+    assert not any("frozen" in line for line in forecast.told(none, "asha"))
+    two = [tried({"model.name": name, "training.batch_size": size}, 7.0) for name in "ab" for size in (8, 32)]
+    assert forecast.build_seconds(run(tried({}, None), *two)) == 14.0
+    assert forecast.build_seconds(run(tried({}, 3.0))) == 3.0
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from objectives import memory, rehearsal, settings, trainer, trial
+from objectives import glimpse, memory, rehearsal, settings, trainer, trial
+from objectives.batches import Recalled
+from objectives.cache import Cache
 from objectives.errors import ModelError, OutOfMemoryError
+from objectives.host import Host
 
 
 @pytest.fixture
@@ -113,3 +116,71 @@ def test_free_memory_is_the_machines_or_what_a_container_leaves(tmp_path):
     assert memory.free_bytes(tmp_path / "none", tmp_path) == 1000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes(tmp_path / "none", tmp_path) is None
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A host with a cache for many trials."""
+    return Host("cpu", 1, cache=Cache(tmp_path / "cache", trials=50))
+
+
+def test_steps_after_frozen_blocks_are_taken_on_states_as_the_trial_does(wanted, kept, monkeypatch):
+    """The cache gets nothing: the rows of the steps have their states in memory, and no others are computed."""
+    seen, read = [], []
+    step, noted = trainer.School.step, glimpse.Rows.recalled
+
+    def watched(self, batches):
+        seen.extend(self.lesson.train[row] for batch in batches for row in batch)
+        return step(self, batches)
+
+    monkeypatch.setattr(trainer.School, "step", watched)
+    monkeypatch.setattr(glimpse.Rows, "recalled", lambda self, *how: (read.extend(self.examples), noted(self, *how))[1])
+    found = trial.rehearse(wanted({"frozen_layers": 2}, epochs=50, batch_size=1), kept)
+    assert found.build_seconds > 0
+    assert found.seconds["train"] > 0
+    assert len(seen) == 1 + rehearsal.TIMED
+    assert all(isinstance(row, Recalled) for row in seen)
+    assert len({id(row) for row in read}) < 36 + 12
+    assert not kept.cache.folder.exists()
+
+
+@pytest.mark.parametrize("model", [{}, {"frozen_layers": 2, "frozen_dropout": True}])
+def test_what_learns_or_drops_is_computed_with_each_batch(wanted, kept, model):
+    assert trial.rehearse(wanted(model), kept).build_seconds is None
+
+
+def test_a_cache_that_does_not_pay_or_has_no_room_is_not_counted(wanted, kept):
+    frozen = wanted({"frozen_layers": 1}, epochs=1)
+    for cache in (None, Cache(kept.cache.folder, limit=10, trials=50), Cache(kept.cache.folder)):
+        pays = cache is not None and cache.limit is None and _is_built(frozen, cache)
+        assert (trial.rehearse(frozen, Host("cpu", 1, cache=cache)).build_seconds is not None) == pays
+
+
+def _is_built(settings, cache):
+    """Whether a trial computes its states once."""
+    found = trial.run(settings, lambda _: None, host=Host("cpu", 1, cache=cache))
+    cache.clear()
+    return found.facts["cached"]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_seconds_of_states_grow_with_what_is_computed(wanted, kept, depth, monkeypatch):
+    """The clock stands for one that takes a second an act; pooled states are one a row, others one a token."""
+    monkeypatch.setattr(rehearsal._Clock, "__call__", lambda self, act: (act(), 1.0)[1])
+    monkeypatch.setattr(rehearsal._Clock, "cpu_share", lambda self: 1.0)
+    found = trial.rehearse(wanted({"frozen_layers": depth, "pooling": "mean"}), kept)
+    assert found.build_seconds == pytest.approx(2 * 48 / 30, rel=0.2)  # two batches: 20 of 36 rows, 10 of 12
+    assert found.seconds["train"] == pytest.approx(found.steps, rel=0.5)
+    assert found.seconds["evaluate"] / found.evaluations == pytest.approx(12 / 5, rel=0.4)
+
+
+def test_a_step_on_states_learns_what_a_step_on_tokens_does(wanted, kept, monkeypatch):
+    losses = []
+    step = trainer.School.step
+    monkeypatch.setattr(
+        trainer.School, "step", lambda self, batches: (losses.append(step(self, batches).item()), torch.zeros(()))[1]
+    )
+    for host in (kept, Host("cpu", 1)):
+        trial.rehearse(wanted({"frozen_layers": 2, "dropout": 0.0}), host)
+    half = len(losses) // 2
+    assert losses[:half] == pytest.approx(losses[half:], abs=1e-5)

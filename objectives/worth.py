@@ -1,0 +1,141 @@
+"""Whether it pays to compute once what frozen blocks compute, by rough figures of its cost."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from objectives.batches import Batch, Example, Recalled, by_length
+from objectives.cache import Cache
+from objectives.cutting import can_be_given, pooled_alike
+from objectives.devices import Machine
+
+log = logging.getLogger(__name__)
+CPU_FLOPS, GPU_FLOPS, WRITE, READ = 2e10, 5e13, 5e8, 4e9
+"""What is done in a second, roughly: by a CPU's thread, by a GPU; bytes to a disk, and from files in memory."""
+Collate = Callable[[Sequence[Example]], Batch]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is kept: the states after `depth` blocks, of all tokens, or pooled to one a row."""
+
+    depth: int
+    pooling: str | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """How often a training passes over its rows and its validation rows."""
+
+    epochs: int
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, and how rows become a batch."""
+
+    model: Any
+    depth: int
+    pooling: str
+    collate: Collate
+
+    @property
+    def size(self) -> int:
+        """The numbers of a token's state."""
+        return int(self.model.config.hidden_size)
+
+    def part(self, depth: int) -> Part:
+        """What is to be kept for so many frozen blocks."""
+        return Part(depth, pooled_alike(self.model, self.pooling, depth))
+
+
+class Rows:
+    """The rows of a split in the order in which their states are kept: the longest first."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples, self.order = examples, by_length(examples)
+        self.lengths = [len(example.tokens) for example in examples]
+        self.tokens = sum(self.lengths)
+
+    def shape(self, part: Part, size: int) -> list[int]:
+        """Of their states, each of so many numbers: [tokens or rows, size]."""
+        return [len(self.examples) if part.pooling else self.tokens, size]
+
+    def bytes(self, part: Part, size: int, width: int = 4) -> int:
+        """Of their states, a number taking `width` bytes."""
+        return math.prod(self.shape(part, size)) * width
+
+    def recalled(self, states: Tensor, pooled: bool) -> list[Example]:
+        """The rows with their states, which come in this order."""
+        pieces = torch.split(states, [1 if pooled else self.lengths[row] for row in self.order])
+        placed = dict(zip(self.order, pieces, strict=True))
+        return [Recalled(row.tokens, row.label, placed[index]) for index, row in enumerate(self.examples)]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What could be kept of these rows, by name: `parts`, the trial's own first; `trials` are to share it."""
+
+    frozen: Frozen
+    rows: Mapping[str, Rows]
+    parts: Sequence[Part]
+    machine: Machine
+    trials: int
+
+    @property
+    def own(self) -> Part:
+        """What the trial itself needs."""
+        return self.parts[0]
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(rows.bytes(part, self.frozen.size) for rows in self.rows.values() for part in self.parts)
+
+    def refused(self, course: Course) -> str | None:
+        """Why computing once and reading costs more than computing each time; None where it costs less."""
+        rows = self.rows
+        on_cpu = self.machine.device.type == "cpu"
+        speed = CPU_FLOPS * torch.get_num_threads() if on_cpu else GPU_FLOPS
+        block = 24 * self.frozen.size**2 / speed  # a token's matrix products, in seconds
+        passed = rows["train"].tokens * course.epochs + rows["valid"].tokens * course.evaluations
+        plain = passed * block * self.own.depth * self.trials
+        once = sum(some.tokens for some in rows.values()) * block * max(part.depth for part in self.parts)
+        kept = once + self.bytes / WRITE + passed * 4 * self.frozen.size * self.trials / READ
+        said = f"about {kept:.2g} s with a cache of {self.bytes / 1e6:.0f} MB, {plain:.2g} s without"
+        if kept < plain:
+            log.info("the states of frozen blocks are computed once: %s", said)
+            return None
+        return said
+
+
+def offer(frozen: Frozen, splits: Mapping[str, Sequence[Example]], machine: Machine, cache: Cache) -> Offer | None:
+    """What there is room for; None where the model cannot go on from its states. Raises OSError for want of room."""
+    depths = [depth for depth in {frozen.depth, *cache.depths} if can_be_given(frozen.model, depth)]
+    if frozen.depth not in depths:
+        return None
+    depths.sort(key=lambda depth: (depth != frozen.depth, depth))
+    rows = {name: Rows(examples) for name, examples in splits.items()}
+    parts = _fitting([frozen.part(depth) for depth in depths], rows, frozen.size, cache.room())
+    return Offer(frozen, rows, parts, machine, cache.trials)
+
+
+def _fitting(parts: Sequence[Part], rows: Mapping[str, Rows], size: int, room: int) -> list[Part]:
+    """The trial's own part, and of coming trials' what there is room for; raises OSError where there is none."""
+    chosen = []
+    for part in parts:
+        room -= sum(some.bytes(part, size) for some in rows.values())
+        if room < 0:
+            break
+        chosen.append(part)
+    if not chosen:
+        raise OSError(f"{-room / 1e6:.0f} MB more are needed than it may take")
+    return chosen
