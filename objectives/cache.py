@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +17,9 @@ from typing import BinaryIO, NamedTuple
 
 import xxhash
 from filelock import FileLock, Timeout
+
+from objectives.evaluation import Heed, unheeded
+from objectives.lent import Lent, lent
 
 log = logging.getLogger(__name__)
 SHARE = 5
@@ -48,17 +51,20 @@ class Cache:
     trials: int = 1
     patience: float = 600.0
 
-    def find(self, name: str) -> Path | None:
-        """The whole file of this name, marked as used; one that is damaged is removed. Raises OSError."""
+    def find(self, name: str, heed: Heed = unheeded) -> Path | None:
+        """The whole file of this name, marked as used; one that is damaged is removed.
+
+        Raises OSError, and what `heed` raises, called while a file is read for the first time in this process.
+        """
         for path in self.folder.glob(f"{name}-*.safetensors"):
-            if _is_whole(path):
+            if _is_whole(path, heed):
                 return path
             log.warning("cached file %s is damaged; it is made anew", path)
             path.unlink(missing_ok=True)
         return None
 
     @contextmanager
-    def building(self, group: str, heed: Callable[[], None]) -> Iterator[bool]:
+    def building(self, group: str, heed: Heed) -> Iterator[bool]:
         """Whether the block is the only one, on this machine, that builds files of a group; False if others took too
         long. Raises OSError where the folder cannot be used, and what `heed`, called while it waits, raises."""
         locks = self.folder / "locks"
@@ -147,7 +153,7 @@ class Cache:
                 held -= entry.size
 
 
-def acquired(lock: FileLock, patience: float, heed: Callable[[], None]) -> bool:
+def acquired(lock: FileLock, patience: float, heed: Heed) -> bool:
     """Whether the lock was there within so many seconds; it is held then. Raises what `heed` raises meanwhile."""
     until = time.monotonic() + patience
     while True:
@@ -168,10 +174,12 @@ def _reserve(stream: BinaryIO, size: int) -> None:
         os.posix_fallocate(stream.fileno(), 0, size)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(path: Path, heed: Heed) -> bool:
     try:
         status = path.stat()
-        whole = path.stem.endswith(f"-{_digest_at(path, status.st_ino, status.st_size, status.st_mtime_ns)}")
+        with lent(heed) as one:
+            digest = _digest_at(path, status.st_ino, status.st_size, status.st_mtime_ns, one)
+        whole = path.stem.endswith(f"-{digest}")
         os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
     except FileNotFoundError:  # removed by another process just now
         return False
@@ -179,15 +187,16 @@ def _is_whole(path: Path) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _digest_at(path: Path, _inode: int, _size: int, _modified: int) -> str:
+def _digest_at(path: Path, _inode: int, _size: int, _modified: int, heed: Lent) -> str:
     """The digest, computed again only when the file's size or time changes."""
     with path.open("rb") as stream:
-        return _digest(stream)
+        return _digest(stream, heed)
 
 
-def _digest(stream: BinaryIO) -> str:
+def _digest(stream: BinaryIO, heed: Heed = unheeded) -> str:
     digest = xxhash.xxh3_64()
     stream.seek(0)
     while some := stream.read(1 << 22):
         digest.update(some)
+        heed()
     return digest.hexdigest()

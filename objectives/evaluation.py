@@ -108,9 +108,9 @@ Report = Callable[[Evaluation], None]
 """Called at each evaluation, in order. It may raise: that is all that pruning and pausing are."""
 
 Heed = Callable[[], None]
-"""Called often between two evaluations: before each optimizer step, and before each batch of an evaluation or of what
-is computed for the cache. It may raise as a Report may, and so end a trial that nobody wants any more; it must be
-quick, and do nothing otherwise."""
+"""Called often between two evaluations: before each optimizer step, before each batch of an evaluation or of what is
+computed for the cache, and while that is waited for or read. It may raise as a Report may, and so end a trial that
+nobody wants any more; it must be quick, and do nothing otherwise."""
 
 
 def unheeded() -> None:

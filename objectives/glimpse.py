@@ -1,4 +1,4 @@
-"""States after frozen blocks of a few rows, in memory, for a dry run; the cache stays as it is."""
+"""States after frozen blocks of a few rows, in memory, for a dry run; no cache is changed."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def recalled(
     """The rows with their states, each split's computed at most once by all who share the cache.
 
     None where that does not pay, which `certain` passes over, or where it cannot be: the reason is in the log. Raises
-    what `heed` raises, called before each batch, while another computes them, and while they are named by digests.
+    what `heed` raises, called before each batch, while another computes them, and while digests are taken.
     """
     heeded = _Heeded(heed)
     try:
@@ -127,10 +127,10 @@ class _Library:
         return {name: rows.recalled(self._read(name), pooled) for name, rows in self.rows.items()}
 
     def _there(self) -> list[Path | None]:
-        return [self.cache.find(self.keys[name, self.own]) for name in self.rows]
+        return [self.cache.find(self.keys[name, self.own], self.heed) for name in self.rows]
 
     def _read(self, name: str) -> Tensor:
-        path = self.cache.find(self.keys[name, self.own])
+        path = self.cache.find(self.keys[name, self.own], self.heed)
         if path is None:
             raise FileNotFoundError("what was just computed is gone; it is too small for its readers")
         with safe_open(path, "pt") as file:  # mapped, not read: workers share one copy in memory
@@ -139,7 +139,7 @@ class _Library:
     def _build(self, name: str) -> None:
         """Write the files that are missing for a split, in one pass over its rows."""
         keys = {part: self.keys[name, part] for part in self.parts}
-        missing = {part: key for part, key in keys.items() if self.cache.find(key) is None}
+        missing = {part: key for part, key in keys.items() if self.cache.find(key, self.heed) is None}
         if not missing:
             return
         rows, streams = self.rows[name], dict[Part, BinaryIO]()

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from objectives.cache import Cache
-from objectives.evaluation import unheeded
+from objectives.evaluation import Heed, unheeded
 
 Rows = Sequence[Sequence[int]]
 log = logging.getLogger(__name__)
@@ -31,10 +31,12 @@ FORMAT = "tokens 1"
 
 @dataclass(frozen=True)
 class Remembered:
-    """A fast tokenizer of transformers that looks into the cache before it computes."""
+    """A fast tokenizer of transformers that looks into the cache before it computes; `heed` is called meanwhile, and
+    may raise."""
 
     tokenizer: Any
     cache: Cache
+    heed: Heed = unheeded
 
     def __call__(self, texts: Sequence[str], *, truncation: bool, max_length: int) -> dict[str, Rows]:
         """The `input_ids` of each text, not padded: those that the tokenizer gives."""
@@ -48,8 +50,8 @@ class Remembered:
             return {"input_ids": self._computed(texts, truncation, max_length)}
 
     def _kept(self, name: str, texts: Sequence[str], truncation: bool, max_length: int) -> Rows:
-        with replace(self.cache, patience=WAIT).building(name, unheeded):
-            found = self.cache.find(name)
+        with replace(self.cache, patience=WAIT).building(name, self.heed):
+            found = self.cache.find(name, self.heed)
             if found is not None:
                 return _read(found)
             computed = self._computed(texts, truncation, max_length)

@@ -15,9 +15,10 @@ from objectives import data, devices, layers, lean, losses, models, parts, recal
 from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
-from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
+from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
 from objectives.host import Host
 from objectives.identity import identity
+from objectives.lent import Lent, lent
 from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
 from objectives.settings import Data, Transfer
@@ -35,7 +36,7 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     Raises ObjectiveError, and what `heed` raises.
     """
     source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
-    rows = read(settings, source, host.cache)
+    rows = read(settings, source, host.cache, heed)
     outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
     return data.fingerprint(settings.data)
@@ -58,7 +59,7 @@ def run(
         machine = devices.machine(host.device, precision, earlier.get("precision"), host.measured)
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
-            rows = read(settings, source, host.cache)
+            rows = read(settings, source, host.cache, heed)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
         begun, once = replace(room), _Once(report)
         work = _Work(
@@ -247,11 +248,16 @@ def on_states(lesson: trainer.Lesson, rows: Mapping[str, list[Example]]) -> trai
     return replace(lesson, train=rows["train"], valid=rows["valid"], collate=collate)
 
 
-def read(settings: Transfer, source: Source, cache: Cache | None = None) -> Rows:
-    """The rows as the model of this source reads them, their tokens kept in the cache; raises ObjectiveError."""
+def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: Heed = unheeded) -> Rows:
+    """The rows as the model of this source reads them, their tokens kept in the cache.
+
+    Raises ObjectiveError, and what `heed` raises, called while the cache is waited for and read.
+    """
     fingerprint = data.fingerprint(settings.data)
     kept = None if cache is None else Cache(cache.folder, cache.limit)
-    return _encoded(settings.task.kind, settings.data, settings.training.seed or 0, source, kept, fingerprint)
+    seed = settings.training.seed or 0
+    with lent(heed) as one:
+        return _encoded(settings.task.kind, settings.data, seed, source, kept, fingerprint, one)
 
 
 def load(settings: Transfer, source: Source, rows: Rows) -> Any:
@@ -263,11 +269,13 @@ def load(settings: Transfer, source: Source, rows: Rows) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _encoded(kind: str, wanted: Data, seed: int, source: Source, cache: Cache | None, _fingerprint: str) -> Rows:
+def _encoded(
+    kind: str, wanted: Data, seed: int, source: Source, cache: Cache | None, _fingerprint: str, heed: Lent
+) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
     task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
     splits = data.load(wanted, seed, columns=task.columns(wanted))
     classes = task.classes(splits, wanted)
-    reader = tokenizer if cache is None else tokenized.Remembered(tokenizer, cache)
+    reader = tokenizer if cache is None else tokenized.Remembered(tokenizer, cache, heed)
     train, valid = (task.encode(table, reader, wanted, classes) for table in (splits.train, splits.valid))
     return Rows(train, valid, classes, tokenizer, splits.notices)

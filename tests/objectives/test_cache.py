@@ -217,3 +217,17 @@ def test_clear_while_in_use(cache: Cache) -> None:
         assert reader.read() == b"abc"
     assert cache.entries() == []
     assert put(cache, "written").read_bytes() == b"abc"
+
+
+def test_a_file_that_is_read_for_its_digest_heeds_and_stays(cache: Cache) -> None:
+    """What ends the wait leaves the file as it is; once its digest is known nobody is asked again."""
+    with cache.write("states", 3) as stream:
+        stream.write(b"abc")
+
+    def heed() -> None:
+        raise KeyError("ended")
+
+    with pytest.raises(KeyError, match="ended"):
+        cache.find("states", heed)
+    assert cache.find("states") is not None
+    assert cache.find("states", heed) is not None

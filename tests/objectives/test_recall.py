@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoTokenizer
 
+from objectives import cache as caching
 from objectives import data, digests, layers, models, recall, settings, sources, trial
 from objectives.batches import Example
 from objectives.cache import Cache
@@ -368,3 +369,20 @@ def test_a_cached_model_holds_no_frozen_blocks(chosen: Callable[..., settings.Tr
     names = [name for name in snapshot(chosen(), cache).tensors if name.startswith("model.")]
     assert names
     assert not any("embeddings" in name or ".layer.0." in name or ".layer.1." in name for name in names)
+
+
+def test_reading_what_is_there_heeds(
+    chosen: Callable[..., settings.Transfer], cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(chosen(), cache)
+    caching._digest_at.cache_clear()  # as a process of its own
+    reading, digest = list[Any](), caching._digest
+    monkeypatch.setattr(caching, "_digest", lambda stream, heed: (reading.append(heed), digest(stream, heed))[1])
+
+    def heed() -> None:
+        if reading:
+            raise KeyError("ended")
+
+    with pytest.raises(KeyError, match="ended"):
+        run(chosen(), cache, heed=heed)
+    assert len(reading) == 1, "not the second file"

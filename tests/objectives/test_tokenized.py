@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from objectives import settings, tokenized, transfer, trial
+from objectives import ready, settings, tokenized, transfer, trial
 from objectives.cache import Cache
-from objectives.evaluation import Evaluation
+from objectives.evaluation import Evaluation, unheeded
 from objectives.host import Host
 from objectives.tokenized import Remembered
 
@@ -92,10 +94,9 @@ def test_a_damaged_file_or_a_folder_that_is_none_costs_no_more_than_the_time(
     assert read(load(), Cache(tmp_path / "file")) == plain
 
 
-def test_a_trial_is_the_same_with_kept_tokens(
-    checkpoint: Callable[[str], Path], rows: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = settings.parse(
+@pytest.fixture
+def chosen(checkpoint: Callable[[str], Path], rows: Path) -> Any:
+    return settings.parse(
         {
             "task": "text-classification",
             "model": {"name": str(checkpoint("bert"))},
@@ -104,10 +105,12 @@ def test_a_trial_is_the_same_with_kept_tokens(
         }
     )
 
+
+def test_a_trial_is_the_same_with_kept_tokens(chosen: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     def losses(host: Host) -> list[float]:
         found: list[Evaluation] = []
         transfer._encoded.cache_clear()  # as a process of its own
-        trial.run(wanted, found.append, host=host)
+        trial.run(chosen, found.append, host=host)
         return [each.metrics[name] for each in found for name in ("train_loss", "val_loss")]
 
     plain = losses(Host("cpu", 1))
@@ -115,3 +118,46 @@ def test_a_trial_is_the_same_with_kept_tokens(
     assert len(cache.entries()) == 2
     forbid(monkeypatch)
     assert losses(Host("cpu", 1, cache=cache)) == plain
+
+
+def test_who_waits_for_another_heeds(load: Callable[[], Any], cache: Cache) -> None:
+    glances = iter([None, None, KeyError("ended")])
+
+    def heed() -> None:
+        if error := next(glances):
+            raise error
+
+    reader = Remembered(load(), cache, heed)
+    with (
+        cache.building(reader._name(TEXTS, True, 16), unheeded),
+        pytest.raises(KeyError, match="ended"),
+    ):
+        reader(TEXTS, truncation=True, max_length=16)
+
+
+def test_a_trial_heeds_while_it_waits_for_tokens_and_remembers_them_without_its_heed(
+    chosen: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer._encoded.cache_clear()
+    waited: list[str] = []
+
+    def heed() -> None:
+        waited.append("heard")
+
+    source = ready.located(chosen.model)
+    rows = transfer.read(chosen, source, cache, heed)
+    heard = len(waited)
+    assert heard >= 2, "both splits"
+    assert transfer.read(chosen, source, cache) is rows, "whoever asks"
+    assert transfer.read(chosen, source, cache, heed) is rows
+    assert len(waited) == heard
+    assert not [one for one in gc.get_referrers(heed) if isinstance(one, dict) and one.get("heed") is heed]
+
+
+def test_who_reads_what_is_kept_heeds(load: Callable[[], Any], cache: Cache) -> None:
+    read(load(), cache)
+    (entry,) = cache.entries()
+    os.utime(entry.path, (0, 0))  # so that its digest is taken again
+    heard: list[None] = []
+    Remembered(load(), cache, lambda: heard.append(None))(TEXTS, truncation=True, max_length=16)
+    assert len(heard) == 2, "for the lock, and for the file"
