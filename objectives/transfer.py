@@ -16,6 +16,7 @@ from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
+from objectives.garbage import settle
 from objectives.host import Host
 from objectives.identity import identity
 from objectives.plan import Plan, plan
@@ -65,6 +66,7 @@ def run(
             settings, source, rows, lesson, machine, watch, room, begun, once, heed, host.cache, resume, earlier
         )
         parts.free()  # what the last trial left
+        settle()
         try:
             return parts.fitting(work.train, room.train)
         finally:
