@@ -55,12 +55,16 @@ class Course:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, and how rows become a batch."""
+    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, and how rows become a batch.
+
+    `which` tells its weights from others, as `identity` does; None where no files do.
+    """
 
     model: Any
     depth: int
     pooling: str
     collate: Collate
+    which: str | None = None
 
     @property
     def size(self) -> int:
@@ -148,7 +152,7 @@ class _Library:
         self.parts = self._fitting([frozen.part(depth) for depth in depths])
         self.own = self.parts[0]
         self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
-        computed_by = weights(frozen.model, max(part.depth for part in self.parts), heed)
+        computed_by = weights(frozen.model, max(part.depth for part in self.parts), frozen.which, heed)
         where = f"{FORMAT} {BATCH} {setting(frozen.model, machine)}"
         self.keys = {
             (name, part): hashed([where, computed_by[part.depth], digest, json.dumps(asdict(part))])

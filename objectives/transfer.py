@@ -18,7 +18,7 @@ from objectives.errors import SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
 from objectives.garbage import settle
 from objectives.host import Host
-from objectives.identity import identity
+from objectives.identity import identity, is_certain
 from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
 from objectives.settings import Data, Transfer
@@ -109,9 +109,9 @@ class _Work:
         training, watch = self.settings.training, self.watch
         schedule = plan(training, len(self.rows.train))
         with watch("load"):
-            model, which = load(self.settings, self.source, self.rows), identity(self.source)
+            which, model = identity(self.source), load(self.settings, self.source, self.rows)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
-        lesson = self._recalled(model, schedule)
+        lesson = self._recalled(model, schedule, which)
         with watch("load"):
             pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine))
             how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
@@ -143,7 +143,7 @@ class _Work:
             raise
         return result()
 
-    def _recalled(self, model: Any, schedule: Plan) -> trainer.Lesson | None:
+    def _recalled(self, model: Any, schedule: Plan, which: str) -> trainer.Lesson | None:
         """The lesson with what frozen blocks compute, and these taken out of the model; None: each batch runs them.
 
         A trial that continues does as it did before.
@@ -151,7 +151,9 @@ class _Work:
         chosen, before = self.settings.model, self.earlier.get("cached")
         if self.cache is None or not chosen.frozen_layers or chosen.frozen_dropout or before is False:
             return None
-        frozen = recall.Frozen(model, chosen.frozen_layers, chosen.pooling, self.lesson.collate)
+        unchanged = is_certain(which) and identity(self.source) == which  # while they were read
+        certain = which if chosen.pretrained and unchanged else None
+        frozen = recall.Frozen(model, chosen.frozen_layers, chosen.pooling, self.lesson.collate, certain)
         course = recall.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
         splits = {"train": self.lesson.train, "valid": self.lesson.valid}
         with self.watch("cache"):
