@@ -16,7 +16,7 @@ from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot
-from objectives.garbage import settle
+from objectives.garbage import importing
 from objectives.host import Host
 from objectives.identity import identity, is_certain
 from objectives.plan import Plan, plan
@@ -37,7 +37,8 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     """
     source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
     rows = read(settings, source, host.cache)
-    outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
+    with importing():  # what the architecture brings
+        outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
     return data.fingerprint(settings.data)
 
@@ -66,7 +67,6 @@ def run(
             settings, source, rows, lesson, machine, watch, room, begun, once, heed, host.cache, resume, earlier
         )
         parts.free()  # what the last trial left
-        settle()
         try:
             return parts.fitting(work.train, room.train)
         finally:

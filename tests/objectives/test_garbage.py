@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from objectives import garbage, settings, transfer, trial
 from objectives.errors import ObjectiveError
-from objectives.evaluation import unheeded
 from objectives.host import Host
 
 
@@ -29,7 +29,6 @@ class Node:
 @pytest.fixture
 def imported(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Makes as if a module was imported."""
-    monkeypatch.setattr(garbage, "_settled", set(sys.modules))
 
     def one_more() -> None:
         name = f"a module {len(sys.modules)}"
@@ -59,17 +58,15 @@ def test_it_stays_off_where_it_was_off(imported: Callable[[], None]) -> None:
 
 
 def test_without_new_modules_all_is_searched_as_before(imported: Callable[[], None]) -> None:
-    imported()
-    garbage.settle()
     made = [Node()]
+    imported()
     with garbage.importing():
         pass
-    garbage.settle()
     assert _is_searched(made)
 
 
-def test_a_trial_settles_what_came_before_it_and_nothing_of_its_own(
-    imported: Callable[[], None], checkpoint: Callable[[str], Path], rows: Path
+def test_a_trial_that_was_prepared_for_settles_nothing(
+    imported: Callable[[], None], monkeypatch: pytest.MonkeyPatch, checkpoint: Callable[[str], Path], rows: Path
 ) -> None:
     chosen = settings.parse(
         {
@@ -79,11 +76,21 @@ def test_a_trial_settles_what_came_before_it_and_nothing_of_its_own(
             "training": {"epochs": 1, "precision": "fp32"},
         }
     )
-    assert isinstance(chosen, settings.Transfer)
-    before, made = [Node()], []
-    imported()
-    transfer.run(chosen, lambda _: made.append(Node()), heed=unheeded, resume=None, earlier=None, host=Host("cpu", 1))
+    outline = transfer.models.outline
+
+    def importing_outline(*args: Any) -> Any:
+        imported()
+        return outline(*args)
+
+    monkeypatch.setattr(transfer.models, "outline", importing_outline)
+    before = [Node()]
+    trial.prepare(chosen, Host("cpu", 1))
     assert not _is_searched(before)
+    made: list[Node] = []
+    imported()
+    held = [Node()]  # as a worker's trial is, by the time it runs
+    trial.run(chosen, lambda _: made.append(Node()), host=Host("cpu", 1))
+    assert _is_searched(held)
     assert _is_searched(made)
 
 
