@@ -56,6 +56,7 @@ lint: $(DEV)
 
 bench: $(DEV)
 	$(RUN) bench.startup
+	$(RUN) bench.warm
 	$(RUN) bench.orchestration
 	$(RUN) bench.memory
 	$(RUN) bench.storage --sizes 100 1000 --workers 8 --trials 40 --seconds 2

@@ -25,17 +25,30 @@ SOME = 10_000
 """Rows whose tokens are digested between two looks at what may end the trial."""
 
 
-def weights(model: Any, deepest: int, heed: Heed = unheeded) -> list[str]:
-    """A digest of all that is computed with up to each depth, from 0; `heed` is called before each tensor."""
+_known: dict[str, list[str]] = {}
+
+
+def weights(model: Any, deepest: int, which: str | None = None, heed: Heed = unheeded) -> list[str]:
+    """A digest of all that is computed with up to each depth, from 0; `heed` is called before each tensor.
+
+    Those of a model whose files are `which`, and which has learned nothing yet, are computed once a process.
+    """
+    found = _known.get(which, []) if which else []
+    if len(found) <= deepest:
+        found = list(_weights(model, deepest, heed))
+        if which:
+            _known[which] = found
+    return found[: deepest + 1]
+
+
+def _weights(model: Any, deepest: int, heed: Heed) -> Iterator[str]:
     parts, digest = prefix(model), xxhash.xxh3_128()
-    found = []
     for group in (parts.stem, *((block,) for block in parts.blocks[:deepest])):
         for name, tensor in chain.from_iterable(part.state_dict().items() for part in group):
             heed()
             digest.update(name.encode())
             digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
-        found.append(digest.hexdigest())
-    return found
+        yield digest.hexdigest()
 
 
 def setting(model: Any, machine: Machine) -> str:

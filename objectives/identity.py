@@ -35,6 +35,11 @@ def identity(source: Source) -> str:
     return f"{FILES}:{digest.hexdigest()}"
 
 
+def is_certain(found: str) -> bool:
+    """Whether an identity can be of one model only: not of a branch or a tag whose commit nobody knows."""
+    return re.fullmatch(f"{FILES}:.+|{HUB}:[0-9a-f]{{40}}", found) is not None
+
+
 @lru_cache(maxsize=256)
 def _digest(path: Path, _size: int, _modified: int) -> str:
     digest = xxhash.xxh3_128()

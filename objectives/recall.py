@@ -102,7 +102,7 @@ class _Library:
         self.frozen, self.machine = offered.frozen, offered.machine
         self.rows, self.parts, self.own = offered.rows, offered.parts, offered.own
         self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
-        computed_by = weights(self.frozen.model, max(part.depth for part in self.parts), heed)
+        computed_by = weights(self.frozen.model, max(part.depth for part in self.parts), self.frozen.which, heed)
         where = f"{FORMAT} {BATCH} {setting(self.frozen.model, self.machine)}"
         self.keys = {
             (name, part): hashed([where, computed_by[part.depth], digest, json.dumps(asdict(part))])

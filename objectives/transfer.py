@@ -16,8 +16,9 @@ from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
+from objectives.garbage import importing
 from objectives.host import Host
-from objectives.identity import identity
+from objectives.identity import identity, is_certain
 from objectives.lent import Lent, lent
 from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
@@ -37,7 +38,8 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     """
     source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
     rows = read(settings, source, host.cache, heed)
-    outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
+    with importing():  # what the architecture brings
+        outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
     return data.fingerprint(settings.data)
 
@@ -108,9 +110,9 @@ class _Work:
         training, watch = self.settings.training, self.watch
         schedule = plan(training, len(self.rows.train))
         with watch("load"):
-            model, which = load(self.settings, self.source, self.rows), identity(self.source)
+            which, model = identity(self.source), load(self.settings, self.source, self.rows)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
-        lesson = self._recalled(model, schedule)
+        lesson = self._recalled(model, schedule, which)
         with watch("load"):
             pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine))
             how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
@@ -142,7 +144,7 @@ class _Work:
             raise
         return result()
 
-    def _recalled(self, model: Any, schedule: Plan) -> trainer.Lesson | None:
+    def _recalled(self, model: Any, schedule: Plan, which: str) -> trainer.Lesson | None:
         """The lesson with what frozen blocks compute, and these taken out of the model; None: each batch runs them.
 
         A trial that continues does as it did before.
@@ -150,6 +152,8 @@ class _Work:
         frozen, before = frozen_of(self.settings, model, self.lesson), self.earlier.get("cached")
         if self.cache is None or frozen is None or before is False:
             return None
+        unchanged = is_certain(which) and identity(self.source) == which  # while they were read
+        frozen = replace(frozen, which=which if self.settings.model.pretrained and unchanged else None)
         course = course_of(schedule)
         splits = {"train": self.lesson.train, "valid": self.lesson.valid}
         with self.watch("cache"):

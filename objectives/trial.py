@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from objectives.evaluation import Heed, Rehearsal, Report, Result, Snapshot, unheeded
+from objectives.garbage import importing
 from objectives.host import HERE, Host
 from objectives.settings import Settings, Simulated
 
@@ -17,7 +18,8 @@ def prepare(settings: Settings, host: Host = HERE, heed: Heed = unheeded) -> str
     """
     if isinstance(settings, Simulated):
         return None
-    from objectives import transfer
+    with importing():
+        from objectives import transfer
 
     return transfer.prepare(settings, host, heed)
 
@@ -46,7 +48,8 @@ def run(
         from objectives import simulated  # needs no torch
 
         return simulated.run(settings, report, resume, heed)
-    from objectives import transfer
+    with importing():
+        from objectives import transfer
 
     return transfer.run(settings, report, heed=heed, resume=resume, earlier=earlier, host=host)
 
@@ -59,6 +62,7 @@ def rehearse(settings: Settings, host: Host = HERE) -> Rehearsal:
     if isinstance(settings, Simulated):
         curve = settings.simulated
         return Rehearsal(curve.evaluations, curve.evaluations, {"rows": 0.0, "load": 0.0, "train": curve.seconds})
-    from objectives import rehearsal
+    with importing():
+        from objectives import rehearsal
 
     return rehearsal.rehearse(settings, host)

@@ -40,12 +40,16 @@ class Course:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, and how rows become a batch."""
+    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, and how rows become a batch.
+
+    `which` tells its weights from others, as `identity` does; None where no files do.
+    """
 
     model: Any
     depth: int
     pooling: str
     collate: Collate
+    which: str | None = None
 
     @property
     def size(self) -> int:

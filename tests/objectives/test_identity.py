@@ -27,7 +27,7 @@ from hpo.store import Store
 from objectives import settings, sources, trial
 from objectives.evaluation import Evaluation, Snapshot
 from objectives.host import Host
-from objectives.identity import identity
+from objectives.identity import identity, is_certain
 from objectives.settings import Model
 
 Checkpoint = Callable[[str], Path]
@@ -79,6 +79,12 @@ def test_a_folder_is_its_files(folder: Path, tmp_path: Path) -> None:
     assert of(folder) == of(copied) == before
     alter(folder)
     assert of(folder) != before
+    assert is_certain(before)
+
+
+@pytest.mark.parametrize(("found", "certain"), [(f"hub:{COMMIT}", True), ("hub:main", False), ("hub:v1.0", False)])
+def test_a_branch_may_be_any_model(found: str, certain: bool) -> None:
+    assert is_certain(found) is certain
 
 
 def test_a_snapshot_of_another_model_is_passed_over(folder: Path, rows: Path, caplog: pytest.LogCaptureFixture) -> None:

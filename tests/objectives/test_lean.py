@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONFIGS, WORDS
+from families import CONFIGS, WORDS
 
 from bench import tiny
 from objectives import lean, settings, trial

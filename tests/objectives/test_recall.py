@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONFIGS
+from families import CONFIGS
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoTokenizer
@@ -216,6 +216,27 @@ def test_other_weights_make_other_states(chosen: Callable[..., settings.Transfer
     assert_close(numbers(run(chosen(**random), cache)[0]), numbers(run(chosen(**random))[0]))
 
 
+def test_weights_are_digested_once_unless_they_are_random_or_others(
+    chosen: Callable[..., settings.Transfer], cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "_known", {})
+    depths = []
+
+    def counted(model: Any, deepest: int, heed: Any) -> Iterator[str]:
+        depths.append(deepest)
+        return plain(model, deepest, heed)
+
+    plain = digests._weights
+    monkeypatch.setattr(digests, "_weights", counted)
+    for layers_frozen in (2, 1, 2, 3):
+        run(chosen(**{"model.frozen_layers": layers_frozen}), cache)
+    assert depths == [2, 3]
+    random = chosen(**{"model.pretrained": False})
+    for seed in (1, 2):
+        run(settings.replace(random, {"training.seed": seed}), cache)
+    assert depths == [2, 3, 2, 2]
+
+
 def test_a_damaged_file_is_made_anew(chosen: Callable[..., settings.Transfer], cache: Cache) -> None:
     expected = numbers(run(chosen(), cache)[0])
     for entry in cache.entries():
@@ -271,7 +292,7 @@ def test_digests_heed_and_are_the_same_in_parts(checkpoint: Checkpoint, monkeypa
     assert digests.tokens(rows[:-1]) != whole
     source = sources.find(settings.Model(name=str(checkpoint("bert"))))
     model = models.load(settings.Model(), source, "sequence-classification", CLASSES, 1)
-    assert len(digests.weights(model, 2, lambda: heard.append("weights"))) == 3
+    assert len(digests.weights(model, 2, heed=lambda: heard.append("weights"))) == 3
     assert (heard.count("rows"), heard.count("weights") > 20) == (3, True)
 
 
