@@ -114,7 +114,7 @@ class Offer:
         plain = passed * block * self.own.depth * self.trials
         once = sum(some.tokens for some in rows.values()) * block * max(part.depth for part in self.parts)
         kept = once + self.bytes / WRITE + passed * 4 * self.frozen.size * self.trials / READ
-        said = f"about {kept:.2g} s with a cache of {self.bytes / 1e6:.0f} MB, {plain:.2g} s without"
+        said = f"about {_two(kept)} s with a cache of {self.bytes / 1e6:.0f} MB, {_two(plain)} s without"
         if kept < plain:
             log.info("the states of frozen blocks are computed once: %s", said)
             return None
@@ -143,3 +143,8 @@ def _fitting(parts: Sequence[Part], rows: Mapping[str, Rows], size: int, room: i
     if not chosen:
         raise OSError(f"{-room / 1e6:.0f} MB more are needed than it may take")
     return chosen
+
+
+def _two(seconds: float) -> str:
+    """In two digits, never as a power of ten."""
+    return f"{float(f'{seconds:.2g}'):g}"
