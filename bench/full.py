@@ -9,45 +9,88 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
-import transformers
 
 from bench import chart, ends, floor, standing, texts
 from bench.machine import revision
 from bench.peers import Contest, Point
-from objectives.cache import Cache
+from hpo.launch.local import KEEP_MEMORY
 
 DEPTHS = (0, 2, 4, 6)
 REST = ((5e-5, 16, 0.0), (2e-4, 32, 0.1))
 WORKERS = (1, 2)
+WARM = Point(6, *REST[0])
 Measure = Callable[[], dict[str, Any]]
 
 
-def pieces(contest: Contest, seeds: int, cache: Cache) -> Iterator[tuple[dict[str, Any], Measure]]:
+class Contender:
+    """A process that makes trials of one contender; it starts with its first one."""
+
+    def __init__(self, what: str, contest: Contest) -> None:
+        self.what, self.contest = what, contest
+        self._running: Any = None
+
+    def __call__(self, point: Point, folder: Path | None = None) -> dict[str, Any]:
+        """The outcome of a trial; `folder` is the cache's, that of the contest by default."""
+        if self._running is None:
+            self._start()
+            self._ask(WARM, self.contest.scratch / "cache")  # what torch sets up once is nobody's
+        return self._ask(point, folder or self.contest.scratch / "cache")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._running:
+            self._running.communicate()
+
+    def _start(self) -> None:
+        ours = {"GLIBC_TUNABLES": KEEP_MEMORY} if self.what.startswith("hpo") else {}  # as `hpo launch` sets it
+        environ = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **ours}
+        self._running = subprocess.Popen(
+            [sys.executable, "-m", "bench.peers"],
+            env=environ,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        contest = {name: getattr(self.contest, name) for name in ("path", "train", "valid", "epochs", "scratch")}
+        self._say(contest)
+
+    def _ask(self, point: Point, folder: Path) -> dict[str, Any]:
+        self._say([self.what, str(folder), DEPTHS[1:], list(point)])
+        answer = self._running.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.what} ended with {self._running.wait()} at {point}")
+        return dict(json.loads(answer))
+
+    def _say(self, what: Any) -> None:
+        self._running.stdin.write(json.dumps(what, default=str) + "\n")
+        self._running.stdin.flush()
+
+
+def pieces(contest: Contest, seeds: int, runs: Mapping[str, Contender]) -> Iterator[tuple[dict[str, Any], Measure]]:
     """What is to be measured, each with the key that tells it from the others."""
     for seed in range(seeds):
-        yield {"what": "fill", "seed": seed}, partial(_filled, contest, seed)
+        empty = contest.scratch / f"cache-{seed}"
+        yield {"what": "fill", "seed": seed}, partial(runs["hpo"], Point(2, *REST[0], seed), empty)
         for depth in DEPTHS:
             yield {"what": "gemm", "seed": seed, "depth": depth}, lambda: {"rate": floor.gemm_rate()}
             for rest in REST:
                 point = Point(depth, *rest, seed)
-                for what, run in (
-                    ("trainer", partial(contest.trainer, point)),
-                    ("plain", partial(contest.plain, point)),
-                    ("hpo", partial(contest.hpo, point, cache)),
-                    ("hpo auto", partial(contest.hpo, point, cache, "auto")),
-                ):
-                    yield {"what": what, **point._asdict()}, lambda run=run: asdict(run())  # type: ignore[misc]
+                for what, run in runs.items():
+                    yield {"what": what, **point._asdict()}, partial(run, point)
         for workers in WORKERS:
             yield (
                 {"what": "ends", "seed": seed, "workers": workers},
@@ -61,36 +104,22 @@ def measure(contest: Contest, seeds: int, kept: Path, until: float) -> list[dict
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
     found = [row for row in map(json.loads, lines) if row["setting"] == setting]
     done = [row["key"] for row in found]
-    cache = Cache(contest.scratch / "cache", depths=DEPTHS[1:], trials=len(DEPTHS) * len(REST))
-    left = [(key, run) for key, run in pieces(contest, seeds, cache) if key not in done]
-    if left:
-        _warm(contest, cache)
-    for key, run in left:
-        if time.monotonic() > until:
-            break
-        row = {"key": key, "setting": setting, "revision": revision(), "when": f"{datetime.now(UTC):%F %R}"}
-        found.append({**row, **run()})
-        print(json.dumps(found[-1]), flush=True)
-        with kept.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(found[-1]) + "\n")
+    runs = {what: Contender(what, contest) for what in standing.NAMES}
+    try:
+        for key, run in pieces(contest, seeds, runs):
+            if key in done:
+                continue
+            if time.monotonic() > until:
+                break
+            row = {"key": key, "setting": setting, "revision": revision(), "when": f"{datetime.now(UTC):%F %R}"}
+            found.append({**row, **run()})
+            print(json.dumps(found[-1]), flush=True)
+            with kept.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(found[-1]) + "\n")
+    finally:
+        for contender in runs.values():
+            contender.close()
     return found
-
-
-def _filled(contest: Contest, seed: int) -> dict[str, Any]:
-    """The states of all wanted depths, computed and written in the first trial of a study."""
-    with tempfile.TemporaryDirectory(dir=contest.scratch) as folder:
-        cache = Cache(Path(folder), depths=DEPTHS[1:], trials=len(DEPTHS) * len(REST))
-        return asdict(contest.hpo(Point(2, *REST[0], seed), cache))
-
-
-def _warm(contest: Contest, cache: Cache) -> None:
-    """Each contender once, unmeasured, on few rows: what torch sets up once is nobody's; then what a cache holds."""
-    small = Contest(contest.path, min(64, contest.train), min(32, contest.valid), 1, contest.scratch)
-    point = Point(6, *REST[0])
-    small.trainer(point)
-    small.plain(point)
-    for precision in ("fp32", "auto"):
-        contest.hpo(point, cache, precision)
 
 
 def main() -> None:
@@ -106,8 +135,6 @@ def main() -> None:
     parser.add_argument("--chart", type=Path, help="a picture of it, PNG or SVG")
     parser.add_argument("--report", action="store_true", help="print the tables of what stands there, measure nothing")
     options = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     until = time.monotonic() + (-1 if options.report else 60 * options.minutes)
     with tempfile.TemporaryDirectory(prefix="hpo-bench-") as folder:

@@ -1,17 +1,24 @@
-"""One trial as each contender makes it: hpo, transformers' hyperparameter_search, plain Optuna and torch."""
+"""One trial as each contender makes it: hpo, transformers' hyperparameter_search, plain Optuna and torch.
+
+As a program (`python -m bench.peers`) it reads a contest from the first line of stdin and a trial from each other one,
+and answers each with a line: so every contender has a process of its own, with the environment that it comes with.
+"""
 
 from __future__ import annotations
 
 import gc
+import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 import torch
+import transformers
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from transformers import (
@@ -30,6 +37,8 @@ from objectives.evaluation import Evaluation
 from objectives.host import Host
 
 EVALUATED_AT_ONCE = 64
+ALIKE = 8
+"""Trials that are to share what a cache holds."""
 
 
 class Point(NamedTuple):
@@ -64,6 +73,12 @@ class Contest:
     epochs: int
     scratch: Path
     _splits: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, what: str, point: Point, cache: Cache) -> Outcome:
+        """A trial of the contender of this name."""
+        if what in ("trainer", "plain"):
+            return self.trainer(point) if what == "trainer" else self.plain(point)
+        return self.hpo(point, cache, what.removeprefix("hpo").strip() or "fp32")
 
     def settings(self, point: Point, precision: str = "fp32") -> settings.Transfer:
         """A point as our objective takes it."""
@@ -254,3 +269,21 @@ def _only(point: Point) -> optuna.samplers.BaseSampler:
 def _suggested(chosen: optuna.Trial, point: Point) -> Point:
     """The point, its depth asked of the trial: a model must have it before the Trainer asks for the rest."""
     return point._replace(frozen_layers=chosen.suggest_int("frozen_layers", 0, 6, step=2))
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    asked = json.loads(sys.stdin.readline())
+    contest = Contest(**{name: Path(each) if name in ("path", "scratch") else each for name, each in asked.items()})
+    for line in sys.stdin:
+        what, folder, depths, values = json.loads(line)
+        cache = Cache(Path(folder), depths=tuple(depths), trials=ALIKE)
+        print(json.dumps(asdict(contest.run(what, Point(*values), cache))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.2
 EARLY_SECONDS = 30.0  # a worker that dies younger than this, without a trial, did not start
 MOST_FALSE_STARTS = 3
 # Each step of a training frees and asks for the same large blocks: by default glibc maps them anew, page by page.
-_KEEP_MEMORY = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def environ(config: Config, devices: list[Device], slot: int, workers: int) -> d
     """The environment of the worker in this slot of so many: its share of the cores, its device, its memory."""
     found = {**os.environ, **config.environ(), "TOKENIZERS_PARALLELISM": "false"}
     found.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // workers)))
-    found.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
+    found.setdefault("GLIBC_TUNABLES", KEEP_MEMORY)
     if devices:
         found["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)].name
     return found
