@@ -134,7 +134,7 @@ def is_full(error: BaseException) -> bool:
 # What a server says that is starting, ending or broken off, and what is said of one that does not answer.
 _PASSING = re.compile(
     "Connection (refused|reset)|timed out|timeout expired|No route to host|Network is unreachable"
-    "|starting up|shutting down|in recovery mode|not accepting connections|terminating connection"
+    "|starting up|shutting down|in recovery mode|not (yet )?accepting connections|terminating connection"
     "|server closed the connection|SSL connection has been closed"
     "|server_login_retry|client_login_timeout|server_connect_timeout|cannot connect to server"
 )

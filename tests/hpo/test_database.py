@@ -113,6 +113,7 @@ AT = 'connection to server at "db" (10.0.0.1), port 5432 failed: '
         (f"{AT}timeout expired", True),
         (f"{AT}No route to host", True),
         (f"{AT}FATAL:  the database system is starting up", True),
+        (f"{AT}FATAL:  the database system is not yet accepting connections", True),
         (f"{AT}FATAL:  the database system is shutting down", True),
         (f"{AT}FATAL:  sorry, too many clients already", True),
         (f"{AT}server closed the connection unexpectedly\n\tThis probably means ...", True),
