@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import fakehub
@@ -137,10 +138,21 @@ class _admin:  # noqa: N801 - reads as a verb
 def _database(server: postgres.Server, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
     with _admin(server) as cursor:
-        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        _copied(cursor, name, template)
     yield server.url(name)
     with _admin(server) as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _copied(cursor: psycopg2.extensions.cursor, name: str, template: str) -> None:
+    """Make a database; a disk that is said to be full is asked twice more: one with 69 GB free has said so."""
+    statement = f"CREATE DATABASE {name} TEMPLATE {template}"
+    for pause in (1, 5):
+        with suppress(psycopg2.errors.DiskFull):
+            cursor.execute(statement)
+            return
+        time.sleep(pause)
+    cursor.execute(statement)
 
 
 @pytest.fixture
