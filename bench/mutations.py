@@ -94,6 +94,13 @@ MUTATIONS = (
         ("tests/hpo/test_adoption.py::test_three_deaths_without_progress_fail_the_trial",),
     ),
     Mutation(
+        "a trial whose workers went with the machine is none that kills its workers",
+        "hpo/claims.py",
+        "    if found.outage:\n",
+        "    if found.outage is None:\n",
+        ("tests/hpo/test_adoption.py::test_a_machine_that_was_killed_three_times_fails_no_trial",),
+    ),
+    Mutation(
         "a delivery is tried again while the database is away",
         "hpo/delivery.py",
         "            except AWAY as error:\n",

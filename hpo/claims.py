@@ -110,7 +110,8 @@ def _take_point(connection: Connection, study_id: int, spec: StudySpec) -> int |
 # A worker runs one trial at a time: a current attempt in its own name is one whose commit it never saw.
 _OPEN = text(
     f"""
-    SELECT a.trial_id, a.attempt, a.ended, a.error, t.state::text AS state, a.worker = :worker AS own
+    SELECT a.trial_id, a.attempt, a.ended, a.error, t.state::text AS state, a.worker = :worker AS own,
+           a.beat < pg_postmaster_start_time() AS outage
     FROM hpo.attempts a JOIN trials t USING (trial_id)
     WHERE a.study_id = :study AND a.current
       AND (a.ended IS NOT NULL OR a.beat < clock_timestamp() - a.grace OR t.state <> 'RUNNING' OR a.worker = :worker)
@@ -131,6 +132,13 @@ def _adopt(connection: Connection, study_id: int, spec: StudySpec, worker: Worke
     return None
 
 
+def _silenced(found: Row[Any]) -> tuple[Ending, str]:
+    """How an attempt ended that was heard of no more; one that went with the whole machine did not kill its worker."""
+    if found.outage:
+        return "released", "no beat within the grace period, nor since the database was started"
+    return "released" if found.own else "died", "no beat within the grace period"
+
+
 _KILLED = (
     "The last was killed (SIGKILL), as a system does that runs out of memory: "
     "try fewer workers, a shorter data.max_length or a smaller training.batch_size"
@@ -140,8 +148,7 @@ _KILLED = (
 def _given_up(connection: Connection, found: Row[Any], most: int) -> bool:
     """Close what the attempt left open; True where the trial killed too many workers and is failed."""
     if found.ended is None:
-        ending: Ending = "released" if found.own else "died"
-        attempts.end(connection, found.trial_id, found.attempt, ending, "no beat within the grace period")
+        attempts.end(connection, found.trial_id, found.attempt, *_silenced(found))
     deaths = attempts.deaths_in_a_row(connection, found.trial_id)
     if deaths < most:
         return False

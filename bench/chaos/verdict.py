@@ -54,6 +54,17 @@ def outcome(place: Place, study: str) -> Outcome:
     )
 
 
+def incomplete(disturbed: Outcome, trials: int) -> list[str]:
+    """What a study lacks of the exact budget, every trial COMPLETE or PRUNED, where values depend on the order."""
+    numbers, states = [number for number, _ in disturbed.states], Counter(state for _, state in disturbed.states)
+    found = []
+    if numbers != list(range(trials)) or set(states) - {"COMPLETE", "PRUNED"}:
+        found.append(f"trials: {states} of {trials}, numbers {numbers}")
+    if disturbed.plan != (trials, trials, None):
+        found.append(f"made, budget, error: {disturbed.plan}")
+    return found
+
+
 def wrong(calm: Outcome, disturbed: Outcome, kind: str, trials: int = TRIALS) -> list[str]:
     """Everything in which the disturbed study is not exact."""
     found = []

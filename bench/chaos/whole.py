@@ -1,8 +1,9 @@
 """A launch that is killed as a whole, database and all, again and again: python -m bench.chaos.whole [--kills 8]
 
-The shipped `bert-news-grid` on two workers with the real minilm, made shorter, its frozen states from the cache. After
-each kill (SIGKILL for every process of the place) the same command is given again, as a person would. What is then in
-the database must equal an undisturbed run, to the last bit. The exit code is 1 where it does not.
+A shipped study on two workers with the real minilm, its frozen states from the cache: `bert-news-grid`, made shorter,
+or `bert-news`. After each kill (SIGKILL for every process of the place) the same command is given again, as a person
+would. What is then in the database must be complete, with the exact budget; the grid must equal an undisturbed run, to
+the last bit (what TPE draws and ASHA prunes depends on the order). The exit code is 1 where it does not.
 """
 
 from __future__ import annotations
@@ -29,10 +30,18 @@ from bench.chaos.place import Place
 from bench.machine import described
 from hpo import postgres
 
-STUDY = "bert-news-grid"
-POINTS = 6
-# No death may use up a trial's attempts: a launch that is killed again and again is no trial that kills its workers.
-SHORTER = ("training.epochs=4", "data.split.train=96", "data.split.valid=48", "max_attempts=1000")
+
+@dataclass(frozen=True)
+class Case:
+    """A shipped study, how many trials it makes, and what is changed in it."""
+
+    study: str
+    trials: int
+    changes: tuple[str, ...] = ()
+
+
+GRID = Case("bert-news-grid", 6, ("training.epochs=4", "data.split.train=96", "data.split.valid=48"))
+CASES = {case.study: case for case in (GRID, Case("bert-news", 12))}
 BEGINNING, MORE = 30.0, 12.0  # seconds: kills in the first so many of a launch, or so many after its next evaluation
 STUCK = 900.0  # seconds that the last launch of a study may take
 _DONE = """
@@ -57,23 +66,26 @@ class Log:
 def main() -> int:
     """Run; prints a report in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m bench.chaos.whole")
+    parser.add_argument("--study", choices=CASES, default=GRID.study)
     parser.add_argument("--kills", type=int, default=8, help="at the least, in as many studies as that takes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
-    log, complaints, began, studies = Log(), list[str](), time.monotonic(), 0
+    case, log, complaints, began, studies = CASES[options.study], Log(), list[str](), time.monotonic(), 0
     chance = random.Random(options.seed)  # noqa: S311 - the same moments for the same seed
     with _place() as here:
-        _undisturbed(here, "calm")
+        _undisturbed(here, case)
         calm = _outcome(here, "calm")
         calm_seconds = time.monotonic() - began
         while len(log.kills) < options.kills:
             studies += 1
-            complaints += _disturbed(here, f"killed-{studies}", calm, chance, log, options.kills)
+            name = f"killed-{studies}"
+            complaints += _disturbed(here, case, name, chance, log, options.kills)
+            complaints += [f"{name}: {line}" for line in _wrong(case, calm, _outcome(here, name))]
         with postgres.lease(here.config.home) as server:
             machine = described(server.data)
             complaints += verdict.connections(here)
         complaints += verdict.left_behind(here)
-    print(_report(log, studies, (calm_seconds, time.monotonic() - began), machine, complaints))
+    print(_report(case, log, studies, (calm_seconds, time.monotonic() - began), machine, complaints))
     return 1 if complaints else 0
 
 
@@ -90,9 +102,9 @@ def _place() -> Iterator[Place]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _launch(here: Place, name: str) -> subprocess.Popen[bytes]:
-    changes = [word for change in SHORTER for word in ("--set", change)]
-    return here.hpo("launch", "-s", STUDY, "--as", name, "-w", "2", *changes)
+def _launch(here: Place, case: Case, name: str) -> subprocess.Popen[bytes]:
+    changes = [word for change in case.changes for word in ("--set", change)]
+    return here.hpo("launch", "-s", case.study, "--as", name, "-w", "2", *changes)
 
 
 def _kill(here: Place) -> None:
@@ -103,15 +115,15 @@ def _kill(here: Place) -> None:
         time.sleep(0.05)
 
 
-def _undisturbed(here: Place, name: str) -> None:
-    if _launch(here, name).wait(STUCK):
+def _undisturbed(here: Place, case: Case) -> None:
+    if _launch(here, case, "calm").wait(STUCK):
         raise RuntimeError(here.said())
 
 
-def _disturbed(here: Place, name: str, calm: verdict.Outcome, chance: random.Random, log: Log, most: int) -> list[str]:
-    """One study from nothing, its cache too, to complete, with no more than `most` kills in all; what is not exact."""
+def _disturbed(here: Place, case: Case, name: str, chance: random.Random, log: Log, most: int) -> list[str]:
+    """One study from nothing, its cache too, to complete, with no more than `most` kills in all; complaints."""
     shutil.rmtree(here.config.caches, ignore_errors=True)
-    found, launch, began = 0, _launch(here, name), time.monotonic()
+    found, launch, began = 0, _launch(here, case, name), time.monotonic()
     while not _ended(here, name, launch, found, chance if len(log.kills) < most else None):
         after = time.monotonic() - began
         left, complete = _progress(here, name) or (found, 0)
@@ -119,12 +131,18 @@ def _disturbed(here: Place, name: str, calm: verdict.Outcome, chance: random.Ran
         launch.wait()
         log.kills.append((name, after, found, left))
         print(f"{name}: killed after {after:.1f} s, {left} evaluations, {complete} trials", file=sys.stderr, flush=True)
-        found, launch, began = left, _launch(here, name), time.monotonic()
+        found, launch, began = left, _launch(here, case, name), time.monotonic()
     wrong = [f"{name}: the launch ended with {launch.returncode}: {here.said()}"] if launch.returncode else []
     with postgres.lease(here.config.home):
         log.endings.update(row[0] for row in here.rows(_ENDINGS, name))
         log.cached.update("cached" if row[0] == "true" else "not" for row in here.rows(_CACHED, name) if row[1] != "0")
-    return wrong + [f"{name}: {line}" for line in verdict.wrong(calm, _outcome(here, name), "grid", POINTS)]
+    return wrong
+
+
+def _wrong(case: Case, calm: verdict.Outcome, disturbed: verdict.Outcome) -> list[str]:
+    if case is GRID:
+        return verdict.wrong(calm, disturbed, "grid", case.trials)
+    return verdict.incomplete(disturbed, case.trials)
 
 
 def _ended(here: Place, name: str, launch: subprocess.Popen[bytes], found: int, chance: random.Random | None) -> bool:
@@ -160,9 +178,11 @@ def _outcome(here: Place, name: str) -> verdict.Outcome:
         return verdict.outcome(here, name)
 
 
-def _report(log: Log, studies: int, seconds: tuple[float, float], machine: str, complaints: list[str]) -> str:
+def _report(
+    case: Case, log: Log, studies: int, seconds: tuple[float, float], machine: str, complaints: list[str]
+) -> str:
     calm, total = seconds
-    lines = [machine, "", f"{studies} studies of {POINTS} trials, killed as a whole {len(log.kills)} times; "]
+    lines = [machine, "", f"{studies} studies of {case.trials} trials, killed as a whole {len(log.kills)} times; "]
     lines[-1] += f"an undisturbed one takes {calm:.0f} s, all together {total / 60:.0f} minutes."
     lines += ["", "| study | killed after s | evaluations on record before | at the kill |", "|---|---|---|---|"]
     lines += [f"| {name} | {after:.1f} | {found} | {left} |" for name, after, found, left in log.kills]

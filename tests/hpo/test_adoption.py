@@ -74,6 +74,16 @@ def test_three_deaths_without_progress_fail_the_trial(store: Store) -> None:
     assert count(store, "hpo.trials WHERE error LIKE '%memory%'") == 0
 
 
+def test_a_machine_that_was_killed_three_times_fails_no_trial(store: Store) -> None:
+    """Its workers went with the database; the trial may have had no part in it."""
+    store.create(spec(trials=1))
+    for attempt in range(1, 5):
+        assert claimed(store, f"w{attempt}").attempt == attempt
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE hpo.attempts SET beat = pg_postmaster_start_time() - interval '61 s'"))
+    assert count(store, "hpo.attempts WHERE outcome = 'released' AND error LIKE '%since the database was started'") == 3
+
+
 def test_deaths_by_sigkill_name_memory(store: Store) -> None:
     store.create(spec(trials=1, max_attempts=1))
     claimed(store)
