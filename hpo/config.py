@@ -31,6 +31,7 @@ VARIABLES = {
     "pg_bin": "HPO_PG_BIN",
     "pg_user": "HPO_PG_USER",
     "devices": "CUDA_VISIBLE_DEVICES",
+    "mps": "CUDA_MPS_PIPE_DIRECTORY",
     "beat": "HPO_BEAT",
     "grace": "HPO_GRACE",
     "patience": "HPO_PATIENCE",
@@ -47,7 +48,8 @@ _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, 
 class Config:
     """The places of one process.
 
-    `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used. A worker
+    `database_url` is None for the embedded server; `devices` is None where all CUDA devices may be used; `mps` is the
+    folder in which NVIDIA's Multi-Process Service listens, None for its own default. A worker
     marks life every `beat` seconds and is taken for dead after `grace` seconds without; it waits `patience` seconds for
     a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest (0 is at
     every evaluation) into `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code
@@ -61,6 +63,7 @@ class Config:
     pg_bin: Path | None = None
     pg_user: str | None = None
     devices: str | None = None
+    mps: Path | None = None
     beat: float = 10.0
     grace: float = 60.0
     patience: float = 300.0
@@ -135,6 +138,7 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         pg_bin=path("pg_bin"),
         pg_user=value("pg_user"),
         devices=value("devices"),
+        mps=path("mps"),
         beat=beat,
         grace=grace,
         patience=seconds("patience", Config.patience),

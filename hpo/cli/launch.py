@@ -63,6 +63,8 @@ def launch(  # noqa: PLR0913, PLR0917 - an argument an option
 
     config = options.allowing(config, allow_code)
     found, skipped = cuda.roomy(cuda.allowed(config.devices, devices))
+    if shared := cuda.crowded(found, workers or 1, config.mps):
+        skipped = [*skipped, shared]
     for line in skipped:
         click.echo(line, err=True)
     with open_store(config) as store:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpo.errors import HpoError
 
+MPS = Path("/tmp/nvidia-mps")  # noqa: S108 - where NVIDIA's programs look by default
 NEARLY_FULL = 0.1  # a device with less than this share of its memory free is skipped
 
 
@@ -46,6 +48,16 @@ def roomy(devices: list[Device]) -> tuple[list[Device], list[str]]:
         return devices, []
     lines = [f"device {device.name} is skipped: only {device.free:.0%} of its memory is free" for device in full]
     return [device for device in devices if device not in full], lines
+
+
+def crowded(devices: list[Device], workers: int, mps: Path | None) -> str | None:
+    """What workers of one device lack that are to compute at the same time; None where nothing.
+
+    Without NVIDIA's Multi-Process Service, whose control daemon listens in the folder `mps`, they take turns.
+    """
+    if not devices or workers <= len({device.name for device in devices}) or ((mps or MPS) / "control").exists():
+        return None
+    return "workers that share a device take turns on it; with nvidia-cuda-mps-control -d, run before, they need not"
 
 
 def used(visible: str | None) -> str:

@@ -19,6 +19,7 @@ from hpo.attempts import Ending
 from hpo.config import Config
 from hpo.database import LOST
 from hpo.errors import HpoError
+from hpo.launch import cores
 from hpo.launch.devices import Device
 from hpo.store import Store
 
@@ -27,6 +28,7 @@ _TWICE = "ending at once"
 POLL_SECONDS = 0.2
 EARLY_SECONDS = 30.0  # a worker that dies younger than this, without a trial, did not start
 MOST_FALSE_STARTS = 3
+_THREADS = "OMP_NUM_THREADS"  # who sets it shares out the cores by hand
 # Each step of a training frees and asks for the same large blocks: by default glibc maps them anew, page by page.
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
 
@@ -113,6 +115,8 @@ class Crew:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if not self.launch.devices and _THREADS not in os.environ:
+            cores.pin(process.pid, cores.share(slot, self.launch.workers))
         self.children.append(Child(name, slot, process, log))
 
     def reap(self, stopping: bool) -> None:
@@ -164,15 +168,11 @@ class Crew:
 def environ(config: Config, devices: list[Device], slot: int, workers: int) -> dict[str, str]:
     """The environment of the worker in this slot of so many: its share of the cores, its device, its memory."""
     found = {**os.environ, **config.environ(), "TOKENIZERS_PARALLELISM": "false"}
-    found.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // workers)))
+    found.setdefault(_THREADS, str(cores.threads(workers)))
     found.setdefault("GLIBC_TUNABLES", KEEP_MEMORY)
     if devices:
         found["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)].name
     return found
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def last_error(log: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from hpo.config import Config
 from hpo.errors import HpoError
-from hpo.launch.devices import Device, allowed, roomy
+from hpo.launch.devices import Device, allowed, crowded, roomy
 from hpo.launch.local import Launch, local
 from hpo.spec import StudySpec
 from hpo.store import Store
@@ -110,6 +110,16 @@ def test_a_nearly_full_device_is_skipped() -> None:
     found, said = roomy([Device("0", 0.5), Device("1", 0.06), Device("2", 0.1)])
     assert names(found) == ["0", "2"]
     assert said == ["device 1 is skipped: only 6% of its memory is free"]
+
+
+def test_workers_that_share_a_device_are_told_of_mps_where_it_does_not_run(tmp_path: Path) -> None:
+    two = [Device("0"), Device("1")]
+    assert "nvidia-cuda-mps-control -d" in str(crowded(two, 3, tmp_path))
+    assert "take turns" in str(crowded([two[0], two[0]], 2, tmp_path))
+    assert crowded(two, 2, tmp_path) is None
+    assert crowded([], 8, tmp_path) is None
+    (tmp_path / "control").touch()
+    assert crowded(two, 3, tmp_path) is None
 
 
 @pytest.mark.parametrize("devices", [[], [Device("0", 0.01), Device("1", 0.02)]])
