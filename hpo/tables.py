@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -92,6 +93,24 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in flat)
     return output.getvalue()
+
+
+def write_parquet(rows: Sequence[Row], path: Path) -> None:
+    """A Parquet file with the columns of `as_csv`, with types; mixed ones, and lists, are text. Raises OSError."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    flat = [_flat(row) for row in rows]
+    columns = {name: [row.get(name) for row in flat] for name in dict.fromkeys(name for row in flat for name in row)}
+    parquet.write_table(pa.table({name: _column(values) for name, values in columns.items()}), path)
+
+
+def _column(values: Sequence[Any]) -> Sequence[Any]:
+    """Values of one type, as they are; others as CSV has them."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or (len(kinds) == 1 and not kinds & {dict, list}):
+        return [float(value) if value is not None and float in kinds else value for value in values]
+    return [None if value is None else str(_cell(value)) for value in values]
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def _report(
     case: Case, log: Log, studies: int, seconds: tuple[float, float], machine: str, complaints: list[str]
 ) -> str:
     calm, total = seconds
-    lines = [machine, "", f"{studies} studies of {case.trials} trials, killed as a whole {len(log.kills)} times; "]
+    lines = [machine, "", f"Studies of {case.trials} trials: {studies}, killed as a whole {len(log.kills)} times; "]
     lines[-1] += f"an undisturbed one takes {calm:.0f} s, all together {total / 60:.0f} minutes."
     lines += ["", "| study | killed after s | evaluations on record before | at the kill |", "|---|---|---|---|"]
     lines += [f"| {name} | {after:.1f} | {found} | {left} |" for name, after, found, left in log.kills]

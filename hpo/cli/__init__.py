@@ -33,7 +33,7 @@ COMMANDS = {
     "trials": ("read", "All trials of a study."),
     "show": ("read", "One trial: parameters, settings, attempts and learning curve."),
     "best": ("read", "The best complete trial: its parameters and the metrics of its best evaluation."),
-    "export": ("read", "Write all trials to a file."),
+    "export": ("export", "Write all trials to a file, or to MLflow."),
     "plot": ("plot", "Draw a study: history, curves, importance, slice, parallel, contour, timeline, cost."),
     "logs": ("read", "What this machine's workers wrote, in order of time."),
     "dashboard": ("serve", "Serve optuna-dashboard on 127.0.0.1 until Ctrl-C."),

@@ -12,7 +12,7 @@ import click
 from hpo import loglines, report, tables
 from hpo.cli import options
 from hpo.config import Config
-from hpo.errors import HpoError, StudyError
+from hpo.errors import StudyError
 
 Row = dict[str, Any]
 
@@ -163,31 +163,6 @@ def best(config: Config, study: str, as_json: bool) -> None:
         tables.print_json(found)
     else:
         print_best(found)
-
-
-@click.command()
-@options.study
-@click.option(
-    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .json file; else CSV on stdout."
-)
-@click.pass_obj
-def export(config: Config, study: str, out: Path | None) -> None:
-    """Write all trials to a file.
-
-    Example: hpo export -s bert-news --out trials.json
-    """
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise HpoError(f"--out {out}: a file ending in .csv or .json is right")
-    with report.read(config) as rows:
-        found = rows.trials(options.name_of(study))
-    written = tables.as_json(found) if out is not None and out.suffix == ".json" else tables.as_csv(found)
-    if out is None:
-        click.echo(written, nl=False)
-        return
-    try:
-        out.write_text(written, "utf-8")
-    except OSError as error:
-        raise HpoError(f"--out {out}: {error.strerror}") from None
 
 
 @click.command()

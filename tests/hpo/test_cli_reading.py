@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 from support import environment
 
 from hpo import spec as studies
+from hpo import tables
 from hpo.config import Config
 from hpo.store import open_store
 
@@ -112,10 +114,30 @@ def test_export_to_files_and_to_stdout(read: Run, tmp_path: Path) -> None:
     ]
 
 
+def test_export_to_parquet_keeps_types(read: Run, tmp_path: Path) -> None:
+    file = tmp_path / "trials.parquet"
+    assert read("export", "-s", "toy", "--out", str(file)).code == 0
+    found = parquet.read_table(file).to_pylist()
+    trials = json.loads(read("trials", "-s", "toy", "--json").out)
+    for row, trial in zip(found, trials, strict=True):
+        assert {name: row[f"params.{name}"] for name in PARAMS} == trial["params"]
+        assert (row["number"], row["value"], row["state"]) == (trial["number"], trial["value"], "COMPLETE")
+        assert row["finished"].isoformat() == trial["finished"]
+
+
+def test_columns_of_parquet_that_are_mixed_are_text(tmp_path: Path) -> None:
+    rows = [{"a": 1, "b": "x", "c": None, "d": [1]}, {"a": 2.5, "b": 3, "c": None, "d": None}]
+    tables.write_parquet(rows, tmp_path / "x.parquet")
+    assert parquet.read_table(tmp_path / "x.parquet").to_pylist() == [
+        {"a": 1.0, "b": "x", "c": None, "d": "[1]"},
+        {"a": 2.5, "b": "3", "c": None, "d": None},
+    ]
+
+
 @pytest.mark.parametrize(
     ("out", "line"),
     [
-        ("trials.xlsx", "Error: --out trials.xlsx: a file ending in .csv or .json is right\n"),
+        ("trials.xlsx", "Error: --out trials.xlsx: a file ending in .csv, .json or .parquet is right\n"),
         ("/nowhere/trials.csv", "Error: --out /nowhere/trials.csv: No such file or directory\n"),
     ],
 )
