@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from hpo import methods, ranges, space
+from hpo import listed, methods, ranges, space
 from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
 from objectives import settings
 from objectives.evaluation import METRICS, class_of, direction
@@ -22,11 +22,12 @@ class Head(Setting):
 
     study: str = Field(max_length=100)
     objective: Any
-    search: Any
+    search: Any = None
+    points: list[dict[str, Any]] = Field([], description="settings to compare, each run once; instead of search")
     sampler: Any = "tpe"
     pruner: Any = "asha"
     metric: str = "val_loss"
-    trials: int | None = Field(None, ge=1, description="null: a grid's points, else 20")
+    trials: int | None = Field(None, ge=1, description="null: the points of a list or a grid, else 20")
     seed: int = Field(0, ge=0, lt=2**32)
     enqueue: list[dict[str, Any]] = Field([], description="parameters to try first, by address")
     enqueue_defaults: bool | None = Field(None, description="try the objective's own values first; null: not in a grid")
@@ -47,6 +48,12 @@ class Parts(NamedTuple):
     sampler: methods.Method
     pruner: methods.Method
     enqueue: tuple[space.Params, ...] = ()
+    points: listed.Points = ()
+
+
+def written_methods(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with a sampler and a pruner; listed points are taken in turns, as those of a grid."""
+    return METHODS | ({"sampler": "grid"} if tree.get("points") else {}) | tree
 
 
 def parse(tree: Any) -> Parts:
@@ -60,13 +67,26 @@ def parse(tree: Any) -> Parts:
     for name, read in (("objective", _objective), ("sampler", methods.sampler), ("pruner", methods.pruner)):
         if name in METHODS | tree:
             with collecting(found):
-                parts[name] = read((METHODS | tree)[name])
-    if "objective" in parts and "search" in tree:
+                parts[name] = read(written_methods(tree)[name])
+    if "objective" in parts:
         with collecting(found):
-            parts["search"] = ranges.parse(tree["search"], parts["objective"])
+            parts |= _space(tree, parts["objective"])
     if found:
         raise ComplaintError(*found)
     return _fitting(Parts(**parts))
+
+
+def _space(tree: dict[str, Any], objective: Settings) -> dict[str, Any]:
+    """The search space of the file, or its points with the space that holds them."""
+    written = tree.get("points")
+    if not written:
+        return {"search": ranges.parse(tree["search"], objective)} if "search" in tree else {}
+    if tree.get("search"):
+        raise ComplaintError(Complaint("search", "is given beside points; keep one of them"))
+    if not isinstance(written, list) or not all(isinstance(point, Mapping) for point in written):
+        return {}  # as the head complains
+    points = listed.parse(written, objective)
+    return {"points": points, "search": listed.space(points)}
 
 
 def epochs(objective: Settings) -> int:
@@ -86,6 +106,8 @@ def _head(tree: dict[str, Any]) -> Head:
         head = Head.model_validate(tree)
     except ValidationError as error:
         found += map(_placed, explain(error, Head))
+    if "search" not in tree and not tree.get("points"):
+        found.append(Complaint("search", "is missing; add it, or points"))
     if isinstance(tree.get("study"), str):
         with collecting(found):
             _check_name(tree["study"])
@@ -141,6 +163,7 @@ def _fitting(parts: Parts) -> Parts:
         _check_pruner(parts.pruner, parts.objective, "pruner")
     with collecting(found):
         _check_grid(parts)
+        _check_count(parts)
     queued = []
     for place, params in enumerate(parts.head.enqueue):
         with collecting(found):
@@ -154,7 +177,8 @@ def _check_length_is_fixed(parts: Parts) -> None:
     searched = [address for address in _LENGTHS if address in parts.search]
     if searched and parts.pruner.kind != "none":
         message = f"a pruner compares trials of one length, and pruner is {parts.pruner.kind}; use pruner: none"
-        raise ComplaintError(Complaint(f"search.{searched[0]}", message))
+        key = f"points.0.{searched[0]}" if parts.points else f"search.{searched[0]}"
+        raise ComplaintError(Complaint(key, message))
 
 
 def _check_pruner(pruner: methods.Method, objective: Settings, key: str) -> None:
@@ -171,7 +195,9 @@ def _check_pruner(pruner: methods.Method, objective: Settings, key: str) -> None
 
 
 def _check_grid(parts: Parts) -> None:
-    if parts.sampler.kind != "grid":
+    if parts.points and parts.sampler.kind != "grid":
+        raise ComplaintError(Complaint("sampler", "points run as they are listed, nothing is drawn; remove sampler"))
+    if parts.points or parts.sampler.kind != "grid":
         return
     for address, range_ in parts.search.items():
         if range_.count is None:
@@ -180,9 +206,15 @@ def _check_grid(parts: Parts) -> None:
     if count > ranges.LARGEST_GRID:
         message = f"the grid has {count} points; at most {ranges.LARGEST_GRID} are tried: give fewer points"
         raise ComplaintError(Complaint("search", message))
+
+
+def _check_count(parts: Parts) -> None:
+    """Refuses more trials than a grid, or a list, has points."""
+    if parts.sampler.kind != "grid":
+        return
+    count, what = len(parts.points) or space.points(parts.search) or 0, "list's" if parts.points else "grid's"
     if (parts.head.trials or 0) > count:
-        raise ComplaintError(
-            Complaint("trials", f"{parts.head.trials} is above the grid's {count} points; remove trials")
-        )
+        message = f"{parts.head.trials} is above the {what} {count} points; remove trials"
+        raise ComplaintError(Complaint("trials", message))
     if parts.head.enqueue_defaults:
-        raise ComplaintError(Complaint("enqueue_defaults", "a grid runs its own points only; remove it"))
+        raise ComplaintError(Complaint("enqueue_defaults", f"a {what[:-2]} runs its own points only; remove it"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from hpo import attempts, rows, space, wishes
+from hpo import attempts, rows, wishes
 from hpo.attempts import Claim, Ending, Worker
 from hpo.errors import StudyError
 from hpo.spec import StudySpec
@@ -98,7 +98,7 @@ def _make(connection: Connection, study_id: int, spec: StudySpec, made: int) -> 
 
 
 def _take_point(connection: Connection, study_id: int, spec: StudySpec) -> int | None:
-    grid = space.grid(spec.search)
+    grid = spec.grid
     point = connection.scalar(_POINT, {"study": study_id}) or 0
     if point >= len(grid):
         return None

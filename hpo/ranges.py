@@ -41,7 +41,7 @@ def parse(written: Any, settings: Settings) -> dict[str, Range]:
     found: list[Complaint] = []
     for address, text in written.items():
         with collecting(found):
-            _check_address(address, settings)
+            check_address(address, settings, _key(address))
             space[address] = _range(address, text, settings)
             _check_values(address, space[address], settings)
     if not found:
@@ -67,22 +67,23 @@ def contained(params: Params, space: Space, settings: Settings, key: str) -> dic
             raise ComplaintError(Complaint(at, f"is not searched; the search has {', '.join(space)}"))
         if value not in space[address]:
             raise ComplaintError(Complaint(at, f"{shown(value)} is outside the search, {space[address]}"))
-    tried = _try(settings, params, key)
-    return {address: get(tried, address) for address in params}
+    found = tried(settings, params, key)
+    return {address: get(found, address) for address in params}
 
 
-def _check_address(address: str, settings: Settings) -> None:
+def check_address(address: str, settings: Settings, key: str) -> None:
+    """Refuses an address at which no trial may differ from another; raises ComplaintError."""
     known = list(addresses(settings))
     for fixed, reason in _FIXED.items():
         if address == fixed or address.startswith(f"{fixed}."):
-            raise ComplaintError(Complaint(_key(address), f"cannot be searched: {reason}; make it another study"))
+            raise ComplaintError(Complaint(key, f"cannot be searched: {reason}; make it another study"))
     inside = [name for name in known if name.startswith(f"{address}.")]
     if inside:
-        raise ComplaintError(Complaint(_key(address), f"is a group of settings; write an address such as {inside[0]}"))
+        raise ComplaintError(Complaint(key, f"is a group of settings; write an address such as {inside[0]}"))
     if address not in known:
         same = [name for name in known if name.split(".")[-1] == address.rpartition(".")[2]]
         advice = f"did you mean {same[0]}?" if same else nearest(address, known)
-        raise ComplaintError(Complaint(_key(address), f"unknown setting; {advice}"))
+        raise ComplaintError(Complaint(key, f"unknown setting; {advice}"))
 
 
 def _range(address: str, text: Any, settings: Settings) -> Range:
@@ -108,7 +109,7 @@ def _categorical(address: str, given: _Written, settings: Settings) -> Categoric
         raise ComplaintError(Complaint(_key(address), f"{sorted(others)[0]} and choices are both given; keep one"))
     if not given.choices:
         raise ComplaintError(Complaint(_key(address), "choices is empty; give at least one"))
-    checked = [_accepted(address, choice, settings, "choices: ") for choice in given.choices]
+    checked = [accepted(address, choice, settings, _key(address), "choices: ") for choice in given.choices]
     twice = [shown(choice) for place, choice in enumerate(checked) if choice in Categorical(tuple(checked[:place]))]
     if twice:
         raise ComplaintError(Complaint(_key(address), f"choices gives {twice[0]} twice; keep one"))
@@ -158,8 +159,8 @@ def _int(address: str, given: _Written) -> Int:
 def _check_values(address: str, range_: Range, settings: Settings) -> None:
     """Refuses a bound that the setting itself would; choices were checked as they were read."""
     if not isinstance(range_, Categorical):
-        _accepted(address, range_.low, settings, "low: ")
-        _accepted(address, range_.high, settings, "high: ")
+        accepted(address, range_.low, settings, _key(address), "low: ")
+        accepted(address, range_.high, settings, _key(address), "high: ")
 
 
 def _check_pairs(space: Space, settings: Settings) -> None:
@@ -177,15 +178,16 @@ def _ends(range_: Range) -> tuple[Any, ...]:
     return range_.choices if isinstance(range_, Categorical) else (range_.low, range_.high)
 
 
-def _accepted(address: str, value: Any, settings: Settings, label: str) -> Any:
+def accepted(address: str, value: Any, settings: Settings, key: str, label: str = "") -> Any:
     """The value as the setting holds it; raises ComplaintError."""
     try:
         return get(replace(settings, {address: value}), address)
     except ValidationError as error:
-        raise ComplaintError(Complaint(_key(address), label + explain(error, type(settings))[0].message)) from error
+        raise ComplaintError(Complaint(key, label + explain(error, type(settings))[0].message)) from error
 
 
-def _try(settings: Settings, params: Params, key: str) -> Settings:
+def tried(settings: Settings, params: Params, key: str) -> Settings:
+    """The settings with these values; raises ComplaintError where they do not go together."""
     try:
         return replace(settings, params)
     except ValidationError as error:

@@ -74,7 +74,7 @@ class Report:
 
     def trials(self, study: str) -> list[Row]:
         """All trials of a study by number, parameters in the study file's order."""
-        order = list(self.study(study)["spec"]["search"])
+        order = _addresses(self.study(study)["spec"])
         found = self._rows(f"SELECT {_TRIAL} FROM hpo.trials WHERE study = :study ORDER BY number", study=study)
         return [trial | {"params": _ordered(trial["params"], order)} for trial in found]
 
@@ -117,7 +117,7 @@ class Report:
 
     def best(self, study: str) -> Row | None:
         """The best complete trial with its parameters and the metrics of its best step; None while there is none."""
-        order = list(self.study(study)["spec"]["search"])
+        order = _addresses(self.study(study)["spec"])
         found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study)
         return found[0] | {"params": _ordered(found[0]["params"], order)} if found else None
 
@@ -199,6 +199,11 @@ class Reader:
     def curve(self, number: int) -> list[Row]:
         """A trial's evaluations in order."""
         return self._report.curve(self.study, number)
+
+
+def _addresses(spec: Row) -> list[str]:
+    """What trials differ in, in the study file's order."""
+    return list(spec["search"] or next(iter(spec.get("points", ())), {}))
 
 
 def _ordered(params: Row, order: list[str]) -> Row:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hpo import checks, methods, ranges, space, strictyaml
+from hpo import checks, listed, methods, ranges, space, strictyaml
 from hpo.complaints import Complaint, ComplaintError, explain, nearest, shown
 from hpo.errors import SpecError
 from hpo.overrides import override, place
@@ -21,7 +21,7 @@ from objectives import settings as objectives
 from objectives.evaluation import Direction, class_of, direction
 from objectives.settings import Model, Settings, Transfer
 
-_COMPARED = ("objective", "search", "sampler", "metric", "seed")
+_COMPARED = ("objective", "search", "points", "sampler", "metric", "seed")
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _FILES = ("path", "train", "valid", "test")
 
@@ -30,8 +30,9 @@ _FILES = ("path", "train", "valid", "test")
 class StudySpec:
     """A study as its file says, every default in place.
 
-    `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `folder` is where
-    relative paths count from.
+    `points` are those that the file lists, which run instead of a search; `search` is then the space that holds just
+    these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `folder` is
+    where relative paths count from.
     """
 
     study: str
@@ -46,6 +47,7 @@ class StudySpec:
     enqueue_defaults: bool
     max_attempts: int
     priority: int
+    points: listed.Points = ()
     folder: Path | None = None
 
     @property
@@ -70,12 +72,18 @@ class StudySpec:
         inside = {address: value for address, value in own.items() if value in self.search[address]}
         return inside if inside and self.enqueue_defaults else None
 
+    @property
+    def grid(self) -> Sequence[Params]:
+        """The points that are run once each, in their order, where nothing is drawn: listed ones, or a grid's."""
+        return self.points or space.grid(self.search)
+
     def to_dict(self) -> dict[str, Any]:
         """The spec ready for JSON, in the order of a study file; `from_dict` reads it back."""
         return {
             "study": self.study,
             "objective": self.objective.model_dump(),
-            "search": {address: ranges.written(range_) for address, range_ in self.search.items()},
+            "search": {} if self.points else {name: ranges.written(range_) for name, range_ in self.search.items()},
+            "points": [dict(point) for point in self.points],
             "sampler": self.sampler.model_dump(),
             "pruner": self.pruner.model_dump(),
             "metric": self.metric,
@@ -102,7 +110,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
     if not isinstance(tree, dict):
         seen = "is empty" if tree is None else f"holds {shown(tree)}"
         raise SpecError(f"{path}: {seen}; give a mapping with study, objective and search")
-    changed_tree = override(checks.METHODS | tree, overrides, list(checks.Head.model_fields))
+    changed_tree = override(checks.written_methods(tree), overrides, list(checks.Head.model_fields))
     if "@" in str(name := changed_tree.get("study")):
         where = place("study", str(path), overrides)
         raise SpecError(f"{where}: {shown(name)} has '@' in it, kept for companion studies; remove it")
@@ -130,10 +138,10 @@ def _checked(
 ) -> StudySpec:
     """The spec of a tree; `before` is what it was without the overrides, which are not blamed for what that lacks."""
     try:
-        head, objective, search, sampler, pruner, enqueue = checks.parse(tree)
+        head, objective, search, sampler, pruner, enqueue, points = checks.parse(tree)
     except ComplaintError as refused:
         raise _located(refused, source, overrides, _complaints(before) if overrides and before else ()) from refused
-    grid = sampler.kind == "grid"
+    grid, count = sampler.kind == "grid", len(points) or space.points(search)
     return StudySpec(
         study=head.study,
         objective=objective,
@@ -141,12 +149,13 @@ def _checked(
         sampler=sampler,
         pruner=pruner,
         metric=head.metric,
-        trials=head.trials or (space.points(search) if grid else None) or 20,
+        trials=head.trials or (count if grid else None) or 20,
         seed=head.seed,
         enqueue=enqueue,
         enqueue_defaults=not grid if head.enqueue_defaults is None else head.enqueue_defaults,
         max_attempts=head.max_attempts,
         priority=head.priority,
+        points=points,
         folder=folder,
     )
 
@@ -322,6 +331,7 @@ def render(spec: StudySpec) -> str:
     """The study file that says every default; read again from the same folder, it gives an equal spec."""
     tree = spec.to_dict()
     tree.pop("folder")
+    tree.pop("search" if spec.points else "points")
     tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
     return strictyaml.dumps(tree)
 

@@ -126,7 +126,9 @@ def _planned(config: Config, store: Store, study: str, changes: list[str], budge
 def _say_complete(state: dict[str, Any], again: list[str]) -> None:
     """That nothing is left to do, and how to go on."""
     line = f"{state['study']} is complete: {state['trials']} trials."
-    if state["spec"]["sampler"]["kind"] == "grid":
+    if state["spec"].get("points"):
+        click.echo(f"{line} All of its points have run; list others under a new name with --as.", err=True)
+    elif state["spec"]["sampler"]["kind"] == "grid":
         click.echo(f"{line} Its grid has no more points; widen the search under a new name with --as.", err=True)
     else:
         click.echo(f"{line} Extend it: {shlex.join([*again, '--trials', '+8'])}", err=True)
@@ -156,9 +158,8 @@ def _viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
     from hpo import live, report
     from hpo import spec as studies
 
-    title = (
-        f"{spec.study}: {spec.trials} trials, {spec.sampler.kind} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
-    )
+    drawn = "listed points" if spec.points else spec.sampler.kind
+    title = f"{spec.study}: {spec.trials} trials, {drawn} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
     click.echo(title, err=True)
     click.echo(studies.subject(spec, config.data_root), err=True)
     with report.read(config) as rows, live.View(lambda: rows.progress(spec.study)) as view:

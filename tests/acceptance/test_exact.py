@@ -123,6 +123,23 @@ def test_a_grid_of_24_with_4_workers_runs_each_point_once_and_never_again(
     assert len(trials(hpo)) == 24
 
 
+def test_listed_points_run_once_each_with_4_workers_though_a_launch_is_killed(
+    hpo: Hpo, written: Callable[..., str], started: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    rates = ", ".join(f"{{{{simulated.learning_rate: {rate}e-4}}}}" for rate in range(1, 13))
+    text = GRID.partition("search:")[0] + f"points: [{rates}]\npruner: none\n"
+    launch = started("launch", "-s", written(text, seconds=1), "-w", "4")
+    wait_until(lambda: len(workers_of(hpo)) == 4)
+    os.kill(workers_of(hpo)[0], signal.SIGKILL)
+    launch.kill()
+    launch.wait()
+    again = hpo("launch", "-s", "exact", "-w", "4")
+    assert "exact: 12 trials, listed points + none" in again.stderr
+    check_exact(found := trials(hpo), 12)
+    assert len(set(points(found))) == 12
+    assert "All of its points have run" in hpo("launch", "-s", "exact").stderr
+
+
 def test_50_random_trials_with_8_workers(hpo: Hpo, written: Callable[..., str]) -> None:
     hpo("launch", "-s", written(RANDOM), "-w", "8")
     found = trials(hpo)

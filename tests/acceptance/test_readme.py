@@ -96,6 +96,7 @@ class Reader:
     def yaml(self, block: Block) -> None:
         """A study file, or some keys of one."""
         own = {line.partition(":")[0] for line in block.text.splitlines() if line[:1].isalpha()}
+        own |= {"search"} if "points" in own else set()
         others = re.split(r"^(?=\w)", BASE, flags=re.MULTILINE)[1:]
         file = self.folder / (block.file or "part.yaml")
         file.write_text("".join(part for part in others if part.partition(":")[0] not in own) * (not block.file))

@@ -25,7 +25,8 @@ METRICS = (
     "f1_macro, f1_weighted, precision[CLASS], recall[CLASS], f1[CLASS]"
 )
 HEAD = (
-    "study, objective, search, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts, priority"
+    "study, objective, search, points, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts, "
+    "priority"
 )
 
 TEXTS = {
@@ -316,10 +317,10 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     )
     assert said().splitlines() == [
         "pets.yaml: study: is missing; add it",
-        "pets.yaml: search: is missing; add it",
         "pets.yaml: model: unknown setting; did you mean objective.model?",
         "pets.yaml: epochs: unknown setting; did you mean objective.training.epochs?",
         "pets.yaml: trial: unknown setting; did you mean trials?",
+        "pets.yaml: search: is missing; add it, or points",
         "pets.yaml: metric: 'val_los' is unknown; did you mean val_loss?",
         "pets.yaml: objective.training.epochs: 0 is too low; it must be at least 1",
         "pets.yaml: sampler.kind: 'tpee' is unknown; did you mean tpe?",

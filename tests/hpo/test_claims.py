@@ -242,3 +242,14 @@ def test_what_could_not_be_trained_takes_nobodys_place_at_a_rung(store: Store, l
     gone.finish("pruned", infeasible=loss is None)
     assert not Study(store, "toy").begin(claimed(store, "next"), asha).report(Evaluation(1, 1.0, {"val_loss": 0.5}))
     assert Study(store, "toy").begin(claimed(store, "third"), asha).report(Evaluation(1, 1.0, {"val_loss": 0.9}))
+
+
+def test_listed_points_run_once_each_in_their_order(store: Store) -> None:
+    points = [{}, {"simulated.batch_size": 8}, {"simulated.dropout": 0.3}]
+    store.create(spec(search={}, sampler="grid", trials=None, points=points))
+    study = Study(store, "toy")
+    found = [study.begin(claimed(store, f"w{index}"), store.plan("toy").spec).params for index in range(3)]
+    own = {"simulated.batch_size": 16, "simulated.dropout": 0.1}
+    assert found == [own | point for point in points]
+    assert store.claim("toy", worker("late"))[1] is Nothing.WAIT
+    assert [trial.params for trial in study.optuna.trials] == found

@@ -1,0 +1,71 @@
+"""From what stands under `points:` to checked points, and the search space that holds just these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpo.complaints import Complaint, ComplaintError, collecting
+from hpo.ranges import LARGEST_GRID, accepted, check_address, tried
+from hpo.space import Categorical, Params, Value
+from objectives.settings import Settings, get
+
+Points = tuple[Params, ...]
+
+
+def parse(written: Sequence[Mapping[str, Any]], settings: Settings) -> Points:
+    """The points of a list of mappings, each with a value at every address that one of them names.
+
+    Where a point does not name it, that is the objective's own. Raises ComplaintError.
+    """
+    if len(written) > LARGEST_GRID:
+        raise ComplaintError(Complaint("points", f"lists {len(written)}; at most {LARGEST_GRID} are tried"))
+    found: list[Complaint] = []
+    named: list[Params] = []
+    for place, point in enumerate(written):
+        with collecting(found):
+            named.append(_checked(point, settings, f"points.{place}"))
+    if found:
+        raise ComplaintError(*found)
+    addresses = dict.fromkeys(address for point in named for address in point)
+    points = tuple({address: _at(point, settings, address) for address in addresses} for point in named)
+    _check_once(points)
+    return points
+
+
+def space(points: Points) -> dict[str, Categorical]:
+    """The values that the points have, by address: what Optuna and its dashboard are told."""
+    return {address: Categorical(_distinct([point[address] for point in points])) for address in points[0]}
+
+
+def _checked(point: Mapping[str, Any], settings: Settings, key: str) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    found: list[Complaint] = []
+    for address, value in point.items():
+        at = f"{key}.{address}"
+        with collecting(found):
+            check_address(address, settings, at)
+            values[address] = accepted(address, value, settings, at)
+    if found:
+        raise ComplaintError(*found)
+    tried(settings, values, key)
+    return values
+
+
+def _at(point: Params, settings: Settings, address: str) -> Value:
+    value: Value = point[address] if address in point else get(settings, address)
+    return value
+
+
+def _check_once(points: Points) -> None:
+    """Refuses a point that stands twice: each is one trial."""
+    found = []
+    for place, point in enumerate(points):
+        if (first := points.index(point)) < place:
+            found.append(Complaint(f"points.{place}", f"is points.{first} again; remove one"))
+    if found:
+        raise ComplaintError(*found)
+
+
+def _distinct(values: Sequence[Value]) -> tuple[Value, ...]:
+    return tuple(value for place, value in enumerate(values) if value not in Categorical(tuple(values[:place])))
