@@ -33,6 +33,9 @@ class Head(Setting):
     enqueue_defaults: bool | None = Field(None, description="try the objective's own values first; null: not in a grid")
     max_attempts: int = Field(3, ge=1)
     priority: int = Field(0, ge=-1_000_000, le=1_000_000, description="workers of all studies take the higher first")
+    warm_start: str = Field(
+        "off", min_length=1, description="off, auto, or the earlier study whose best is tried first"
+    )
 
 
 METHODS = {name: Head.model_fields[name].default for name in ("sampler", "pruner")}
@@ -218,3 +221,5 @@ def _check_count(parts: Parts) -> None:
         raise ComplaintError(Complaint("trials", message))
     if parts.head.enqueue_defaults:
         raise ComplaintError(Complaint("enqueue_defaults", f"a {what[:-2]} runs its own points only; remove it"))
+    if parts.head.warm_start != "off":
+        raise ComplaintError(Complaint("warm_start", f"a {what[:-2]} runs its own points only; remove it"))

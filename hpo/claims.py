@@ -87,11 +87,12 @@ _COUNT = text("UPDATE hpo.plans SET made = made + 1 WHERE study_id = :study")
 
 
 def _make(connection: Connection, study_id: int, spec: StudySpec, made: int) -> int | None:
-    """A new row of the budget: the next grid point, the defaults, or one that the sampler will fill."""
+    """A new row of the budget: the next grid point, one that is known beforehand, or one that the sampler will fill."""
     if spec.sampler.kind == "grid":
         trial_id = _take_point(connection, study_id, spec)
     else:
-        trial_id = rows.insert_trial(connection, study_id, "RUNNING", spec.defaults if made == 0 else None)
+        point = spec.opening[made] if made < len(spec.opening) else None
+        trial_id = rows.insert_trial(connection, study_id, "RUNNING", point)
     if trial_id is not None:
         connection.execute(_COUNT, {"study": study_id})
     return trial_id

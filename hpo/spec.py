@@ -6,7 +6,7 @@ import difflib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,21 @@ from objectives import settings as objectives
 from objectives.evaluation import Direction, class_of, direction
 from objectives.settings import Model, Settings, Transfer
 
-_COMPARED = ("objective", "search", "points", "sampler", "metric", "seed")
+_COMPARED = ("objective", "search", "points", "sampler", "metric", "seed", "warm_start")
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _FILES = ("path", "train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A point of an earlier study, as far as its values lie in the ranges of this one, and where it comes from."""
+
+    study: str
+    trial: int
+    params: Mapping[str, Value]
+
+    def __str__(self) -> str:
+        return f"trial {self.trial} of {self.study}"
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,8 @@ class StudySpec:
     """A study as its file says, every default in place.
 
     `points` are those that the file lists, which run instead of a search; `search` is then the space that holds just
-    these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `folder` is
-    where relative paths count from.
+    these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `known` are
+    the points that `warm_start` brought when the study was made; `folder` is where relative paths count from.
     """
 
     study: str
@@ -48,6 +60,8 @@ class StudySpec:
     max_attempts: int
     priority: int
     points: listed.Points = ()
+    warm_start: str = "off"
+    known: tuple[Known, ...] = ()
     folder: Path | None = None
 
     @property
@@ -73,6 +87,11 @@ class StudySpec:
         return inside if inside and self.enqueue_defaults else None
 
     @property
+    def opening(self) -> Sequence[Params]:
+        """What the first trials of the budget have, in their order: the defaults, then points of earlier studies."""
+        return [*([self.defaults] if self.defaults else []), *(point.params for point in self.known)]
+
+    @property
     def grid(self) -> Sequence[Params]:
         """The points that are run once each, in their order, where nothing is drawn: listed ones, or a grid's."""
         return self.points or space.grid(self.search)
@@ -93,15 +112,18 @@ class StudySpec:
             "enqueue_defaults": self.enqueue_defaults,
             "max_attempts": self.max_attempts,
             "priority": self.priority,
+            "warm_start": self.warm_start,
+            "known": [vars(point) for point in self.known],
             "folder": str(self.folder) if self.folder else None,
         }
 
     @staticmethod
     def from_dict(kept: Mapping[str, Any]) -> StudySpec:
         """The spec that `to_dict` gave; raises SpecError."""
-        tree = {key: value for key, value in kept.items() if key != "folder"}
-        folder = kept.get("folder")
-        return _checked(tree, f"study {kept.get('study')}", Path(folder) if folder else None)
+        tree = dict(kept)
+        folder, known = tree.pop("folder", None), tree.pop("known", ())
+        found = _checked(tree, f"study {kept.get('study')}", Path(folder) if folder else None)
+        return replace(found, known=tuple(Known(**point) for point in known))
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
@@ -121,8 +143,10 @@ def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     """The spec with `address=value` overrides; raises SpecError."""
     kept = spec.to_dict()
     folder = kept.pop("folder")
+    kept.pop("known")
     tree = override(kept, overrides, list(checks.Head.model_fields))
-    return _checked(tree, f"study {spec.study}", Path(folder) if folder else None, overrides)
+    found = _checked(tree, f"study {spec.study}", Path(folder) if folder else None, overrides)
+    return replace(found, known=spec.known)
 
 
 def renamed(spec: StudySpec, name: str) -> StudySpec:
@@ -156,6 +180,7 @@ def _checked(
         max_attempts=head.max_attempts,
         priority=head.priority,
         points=points,
+        warm_start=head.warm_start,
         folder=folder,
     )
 
@@ -330,7 +355,8 @@ def _flat(spec: StudySpec) -> dict[str, str]:
 def render(spec: StudySpec) -> str:
     """The study file that says every default; read again from the same folder, it gives an equal spec."""
     tree = spec.to_dict()
-    tree.pop("folder")
+    for ours in ("folder", "known"):
+        tree.pop(ours)
     tree.pop("search" if spec.points else "points")
     tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
     return strictyaml.dumps(tree)

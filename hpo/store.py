@@ -103,7 +103,7 @@ class Store:
             if plan is None:
                 return self._create(connection, Plan(0, spec, fingerprint=fingerprint, models=models or {}))
             _check_same(plan, spec, fingerprint, models or {})
-            spec = _extended(plan, spec, more) if more else spec
+            spec = replace(_extended(plan, spec, more) if more else spec, known=plan.spec.known)
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
             connection.execute(
                 _CONTINUE,

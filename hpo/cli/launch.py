@@ -120,7 +120,24 @@ def _planned(config: Config, store: Store, study: str, changes: list[str], budge
     inputs.check_models(spec, config, study)
     rows = studies.check_inputs(spec, config.data_root, study, partial(click.echo, err=True), changes)
     models = inputs.identities(spec, config)
+    spec = _warmed(config, spec)
     return store.create(spec, rows, models, more=budget.trials if budget and budget.more else 0).spec
+
+
+def _warmed(config: Config, spec: StudySpec) -> StudySpec:
+    """The spec with what past studies know, where it asks for that and the study is new."""
+    if spec.warm_start == "off":
+        return spec
+    from hpo import report, warm
+
+    with report.read(config) as rows:
+        studies = rows.studies()
+        if spec.study in {row["study"] for row in studies}:
+            return spec
+        found = warm.started(spec, studies, rows.trials)
+    said = ", ".join(map(str, found.known)) or "no earlier study of this database is like it"
+    click.echo(f"warm start: {said}", err=True)
+    return found
 
 
 def _say_complete(state: dict[str, Any], again: list[str]) -> None:

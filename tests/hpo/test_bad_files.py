@@ -26,7 +26,7 @@ METRICS = (
 )
 HEAD = (
     "study, objective, search, points, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts, "
-    "priority"
+    "priority, warm_start"
 )
 
 TEXTS = {
