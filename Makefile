@@ -43,6 +43,7 @@ test: $(DEV)
 	$(PYTEST) worksteal -m 'not acceptance and not gpu' $(TEST_OPTIONS)
 
 acceptance: $(DEV)
+	$(VENV)/bin/python tests/browser.py || echo 'no Chromium: the tests of the dashboard in a browser are skipped'
 	$(PYTEST) loadfile -m 'acceptance and not gpu' $(TEST_OPTIONS)
 
 chaos: $(DEV)

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -40,6 +40,7 @@ VARIABLES = {
     "allow_code": "HPO_ALLOW_CODE",
     "cache": "HPO_CACHE",
     "cache_size": "HPO_CACHE_SIZE",
+    "dashboard_password": "HPO_DASHBOARD_PASSWORD",
 }
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -54,7 +55,8 @@ class Config:
     a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest (0 is at
     every evaluation) into `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code
     that comes with a model is run only with `allow_code`. What trials need not compute again is in `cache`, a folder of
-    `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk.
+    `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk. The dashboard
+    asks for `dashboard_password`.
     """
 
     home: Path
@@ -72,6 +74,7 @@ class Config:
     allow_code: bool = False
     cache: Path | None = None
     cache_size: int | None = None
+    dashboard_password: str | None = field(default=None, repr=False)
 
     @property
     def logs(self) -> Path:
@@ -95,7 +98,7 @@ class Config:
 
     def environ(self) -> dict[str, str]:
         """The variables that make a child process see the same places."""
-        values = {name: getattr(self, field) for field, name in VARIABLES.items()}
+        values = {name: getattr(self, where) for where, name in VARIABLES.items() if where != "dashboard_password"}
         values[VARIABLES["allow_code"]] = "1" if self.allow_code else None
         return {name: str(value) for name, value in values.items() if value is not None}
 
@@ -147,6 +150,7 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         allow_code=_allowed(value("allow_code") or "0"),
         cache=path("cache"),
         cache_size=_bytes(value("cache_size")),
+        dashboard_password=value("dashboard_password"),
     )
 
 

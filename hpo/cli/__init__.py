@@ -36,7 +36,7 @@ COMMANDS = {
     "export": ("export", "Write all trials to a file, or to MLflow."),
     "plot": ("plot", "Draw a study: history, curves, importance, slice, parallel, contour, timeline, cost."),
     "logs": ("read", "What this machine's workers wrote, in order of time."),
-    "dashboard": ("serve", "Serve optuna-dashboard on 127.0.0.1 until Ctrl-C."),
+    "dashboard": ("serve", "Serve optuna-dashboard until Ctrl-C."),
     "doctor": ("doctor", "Look at what hpo needs of this machine, and say what mends what is wrong."),
     "cache": ("cache", "What trials need not compute again: states of frozen blocks, and tokens, on this machine."),
     "db": ("db", "The database: the embedded server, or the one that HPO_DATABASE_URL names."),

@@ -84,7 +84,8 @@ def serving(process: subprocess.Popen[bytes], port: int) -> dict[str, Any]:
 
 
 def asked(port: int, what: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{what}", timeout=30) as answer:
+    known = urllib.request.Request(f"http://127.0.0.1:{port}/api/{what}", headers={"X-Remote-User": "ada"})
+    with urllib.request.urlopen(known, timeout=30) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -98,7 +99,8 @@ def free_port() -> int:
 @pytest.mark.parametrize("stock", [True, False], ids=["optuna-dashboard", "hpo dashboard"])
 def test_a_dashboard_serves_the_study(launched: str, config: Config, stock: bool) -> None:
     port = free_port()
-    ours = [sys.executable, "-m", "hpo", "dashboard", "--port", str(port)]
+    known = ["--trust-header", "X-Remote-User", "--proxy", "127.0.0.1"]
+    ours = [sys.executable, "-m", "hpo", "dashboard", "--port", str(port), *known]
     theirs = [str(BIN / "optuna-dashboard"), launched, "--port", str(port)]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(theirs if stock else ours, env=environment(config), stdout=quiet, stderr=quiet)
