@@ -65,6 +65,7 @@ _HOLD = text("SELECT FROM hpo.attempts WHERE study_id = :old AND current ORDER B
 _COUNT = text("UPDATE hpo.plans SET made = (SELECT made FROM hpo.plans WHERE study_id = :old) WHERE study_id = :new")
 _OURS = {
     "hpo.metrics": "step, attempt, epoch, metrics, details, prune, rungs, recorded",
+    "hpo.predictions": "split, step, classes, truth, predicted, probability, loss",
     "hpo.results": "settings, trainable_parameters, seconds, facts",
 }
 # What runs there does not run here: a copied trial that is not finished waits for a worker.

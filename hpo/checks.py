@@ -92,6 +92,17 @@ def _space(tree: dict[str, Any], objective: Settings) -> dict[str, Any]:
     return {"points": points, "search": listed.space(points)}
 
 
+_LOCKED = {"data.fit": "train", "data.score": "valid"}
+
+
+def lock_test(objective: Settings) -> None:
+    """Refuses settings that read rows which a search must not see; raises ComplaintError."""
+    for address, right in _LOCKED.items():
+        if isinstance(objective, settings.Transfer) and (seen := settings.get(objective, address)) != right:
+            message = f"{shown(seen)} is for the end of a study, {right} is right here: test by hpo promote -s STUDY"
+            raise ComplaintError(Complaint(f"objective.{address}", message))
+
+
 def epochs(objective: Settings) -> int:
     """How long a trial is; a simulated one has an epoch an evaluation."""
     return objective.simulated.evaluations if isinstance(objective, Simulated) else objective.training.epochs

@@ -87,6 +87,11 @@ class Config:
         return f"{self.artifacts or self.home / 'artifacts'}/checkpoints"
 
     @property
+    def trained(self) -> str:
+        """The folder, or URL, of the models that retraining leaves."""
+        return f"{self.artifacts or self.home / 'artifacts'}/models"
+
+    @property
     def models(self) -> Path:
         """The folder of the models that were fetched from URLs."""
         return self.home / "models"

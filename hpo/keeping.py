@@ -11,7 +11,7 @@ from typing import Any
 from hpo.delivery import Dispatch
 from objectives import checkpoint
 from objectives.checkpoint import Checkpoints
-from objectives.evaluation import Evaluation, Result, Snapshot
+from objectives.evaluation import Evaluation, Predictions, Result, Snapshot
 
 log = logging.getLogger("hpo.worker")
 SHARE = 0.03  # of a trial's time goes into checkpoints at the most
@@ -76,7 +76,7 @@ class Keeper:
             return
         try:
             made = evaluation.snapshot()
-            told = [asdict(replace(one, evaluation=replace(one.evaluation, snapshot=None))) for one in undelivered]
+            told = [asdict(replace(one, evaluation=_plain(one.evaluation))) for one in undelivered]
             self.checkpoints.save(evaluation.step, replace(made, values={**made.values, UNDELIVERED: told}))
         except (OSError, MemoryError) as error:
             log.warning("no checkpoint of step %d: %s", evaluation.step, str(error) or "out of memory")
@@ -100,10 +100,16 @@ class Keeper:
             log.warning("checkpoints stay in %s: %s", self.checkpoints.folder, error)
 
 
+def _plain(evaluation: Evaluation) -> Evaluation:
+    """What of an evaluation can be written down."""
+    return replace(evaluation, snapshot=None, model=None)
+
+
 def _dispatch(told: Mapping[str, Any]) -> Dispatch:
-    result = told["evaluation"]["result"]
-    evaluation = Evaluation(**{**told["evaluation"], "result": result and Result(**result)})
-    return Dispatch(evaluation, told["attempt"])
+    told_of = told["evaluation"]
+    result, predictions = told_of["result"], told_of.get("predictions")
+    parts = {"result": result and Result(**result), "predictions": predictions and Predictions(**predictions)}
+    return Dispatch(Evaluation(**{**told_of, **parts}), told["attempt"])
 
 
 def sweep(folder: str, found: list[str], unfinished: Container[str]) -> None:

@@ -82,7 +82,7 @@ class Report:
         """One trial with its settings, attempts and curve; raises StudyError where there is none."""
         self.study(study)
         found = self._rows(
-            f"SELECT {_TRIAL}, settings FROM hpo.trials WHERE study = :study AND number = :number",
+            f"SELECT {_TRIAL}, settings, trial_id FROM hpo.trials WHERE study = :study AND number = :number",
             study=study,
             number=number,
         )
@@ -120,6 +120,17 @@ class Report:
         order = _addresses(self.study(study)["spec"])
         found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study)
         return found[0] | {"params": _ordered(found[0]["params"], order)} if found else None
+
+    def predictions(self, study: str, split: str) -> list[Row]:
+        """What models said of each row of a split ("valid" or "test"), a dict for each trial that has it kept: number,
+        step, `classes`, and in the split's order `truth` and `predicted` (places in `classes`, from 0), `probability`
+        of the predicted class and `loss` in nats."""
+        return self._rows(
+            "SELECT t.number, p.step, p.classes, p.truth, p.predicted, p.probability, p.loss FROM hpo.predictions p "
+            "JOIN hpo.trials t USING (trial_id) WHERE t.study = :study AND p.split = :split ORDER BY t.number",
+            study=study,
+            split=split,
+        )
 
     def running(self, study: str) -> list[Row]:
         """The trials that some worker holds now, with their last evaluation."""

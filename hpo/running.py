@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy import Connection, text
 
-from hpo import attempts, claims, rows, search, space
+from hpo import attempts, claims, predictions, rows, search, space
 from hpo.attempts import Claim, Standing
 from hpo.database import is_full
 from hpo.patience import AWAY
@@ -68,7 +68,7 @@ class Study:
 
     def __init__(self, store: Store, study: str | int, storage: BaseStorage | None = None) -> None:
         plan = store.plan(study)
-        self.store, self.study_id, self.models = store, plan.study_id, plan.models
+        self.store, self.study_id, self.models, self.folder = store, plan.study_id, plan.models, plan.folder
         self.storage = storage or open_storage(store)
         self.reload()
 
@@ -180,6 +180,8 @@ class RunningTrial:
         with self.store.engine.begin() as connection:
             self._own(connection)
             self._record(connection, evaluation, attempt or self.claim.attempt, prune)
+            if self.spec.promotes is None or (evaluation.predictions and evaluation.predictions.split == "test"):
+                predictions.keep(connection, self.claim.trial_id, evaluation, self.spec.metric, self.spec.direction)
             runtime = self._keep_runtime(connection)
         self._unsure = self._first = False
         self._runtime = runtime
@@ -214,6 +216,7 @@ class RunningTrial:
         with self.store.engine.begin() as connection:
             self._own(connection)  # people may have cancelled it since
             attempts.end(connection, self.claim.trial_id, self.claim.attempt, outcome, error, place)
+            predictions.forget(connection, self.claim.study_id, self.spec.direction)
             if outcome == "fail":
                 _stop_if_hopeless(connection, self.claim.study_id, error)
 

@@ -16,6 +16,7 @@ from hpo import checks, listed, methods, ranges, space, strictyaml
 from hpo.complaints import Complaint, ComplaintError, explain, nearest, shown
 from hpo.errors import SpecError
 from hpo.overrides import override, place
+from hpo.promotion import Promotion
 from hpo.space import Params, Space, Value
 from objectives import settings as objectives
 from objectives.evaluation import Direction, class_of, direction
@@ -45,6 +46,7 @@ class StudySpec:
     `points` are those that the file lists, which run instead of a search; `search` is then the space that holds just
     these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `known` are
     the points that `warm_start` brought when the study was made; `folder` is where relative paths count from.
+    `promotes` says what a companion study retrains; others have none, and do not come to the test rows.
     """
 
     study: str
@@ -63,6 +65,7 @@ class StudySpec:
     warm_start: str = "off"
     known: tuple[Known, ...] = ()
     folder: Path | None = None
+    promotes: Promotion | None = None
 
     @property
     def direction(self) -> Direction:
@@ -115,15 +118,13 @@ class StudySpec:
             "warm_start": self.warm_start,
             "known": [vars(point) for point in self.known],
             "folder": str(self.folder) if self.folder else None,
+            "promotes": self.promotes.to_dict() if self.promotes else None,
         }
 
     @staticmethod
     def from_dict(kept: Mapping[str, Any]) -> StudySpec:
         """The spec that `to_dict` gave; raises SpecError."""
-        tree = dict(kept)
-        folder, known = tree.pop("folder", None), tree.pop("known", ())
-        found = _checked(tree, f"study {kept.get('study')}", Path(folder) if folder else None)
-        return replace(found, known=tuple(Known(**point) for point in known))
+        return _kept(kept, f"study {kept.get('study')}")
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
@@ -142,27 +143,51 @@ def load(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
 def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     """The spec with `address=value` overrides; raises SpecError."""
     kept = spec.to_dict()
-    folder = kept.pop("folder")
-    kept.pop("known")
+    beside = {name: kept.pop(name) for name in _BESIDE}
     tree = override(kept, overrides, list(checks.Head.model_fields))
-    found = _checked(tree, f"study {spec.study}", Path(folder) if folder else None, overrides)
-    return replace(found, known=spec.known)
+    return _kept(tree | beside, f"study {spec.study}", overrides)
 
 
 def renamed(spec: StudySpec, name: str) -> StudySpec:
     """The spec under another name; raises SpecError where it can be none."""
     if "@" in name:
         raise SpecError(f"{shown(name)} has '@' in it, kept for companion studies; choose another name")
+    if spec.promotes:
+        raise SpecError(f"{spec.study} belongs to {spec.promotes.study}, and has no name or copy of its own")
     kept = spec.to_dict() | {"study": name}
     return StudySpec.from_dict(kept)
 
 
+_BESIDE = ("folder", "promotes", "known")
+"""What is kept with a spec and stands in no study file."""
+
+
+def _kept(kept: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> StudySpec:
+    """The spec of what `to_dict` gives."""
+    tree = {key: value for key, value in kept.items() if key not in _BESIDE}
+    folder, promotes, known = (kept.get(name) for name in _BESIDE)
+    checked = _checked(tree, source, Path(folder) if folder else None, overrides, ours=promotes is not None)
+    found = tuple(Known(**point) for point in known or ())
+    return replace(checked, promotes=Promotion.from_dict(promotes) if promotes else None, known=found)
+
+
 def _checked(
-    tree: dict[str, Any], source: str, folder: Path | None, overrides: Sequence[str] = (), before: Any = None
+    tree: dict[str, Any],
+    source: str,
+    folder: Path | None,
+    overrides: Sequence[str] = (),
+    before: Any = None,
+    *,
+    ours: bool = False,
 ) -> StudySpec:
-    """The spec of a tree; `before` is what it was without the overrides, which are not blamed for what that lacks."""
+    """The spec of a tree; `before` is what it was without the overrides, which are not blamed for what that lacks.
+
+    One of `ours`, not of a study file, may ask for the test rows.
+    """
     try:
         head, objective, search, sampler, pruner, enqueue, points = checks.parse(tree)
+        if not ours:
+            checks.lock_test(objective)
     except ComplaintError as refused:
         raise _located(refused, source, overrides, _complaints(before) if overrides and before else ()) from refused
     grid, count = sampler.kind == "grid", len(points) or space.points(search)
@@ -289,7 +314,7 @@ def check_inputs(
     from objectives.errors import ObjectiveError
 
     try:
-        splits = data.load(settings.data, spec.seed)
+        splits = data.load(settings.data, objectives.split_seed(settings))
         labels = data.classes(splits, settings.data.label)
         fingerprint = data.fingerprint(settings.data)
         fitting.check(settings, models(spec, data_root), spec.search)
@@ -355,8 +380,8 @@ def _flat(spec: StudySpec) -> dict[str, str]:
 def render(spec: StudySpec) -> str:
     """The study file that says every default; read again from the same folder, it gives an equal spec."""
     tree = spec.to_dict()
-    for ours in ("folder", "known"):
-        tree.pop(ours)
+    for name in _BESIDE:
+        tree.pop(name)
     tree.pop("search" if spec.points else "points")
     tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
     return strictyaml.dumps(tree)

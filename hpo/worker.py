@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +37,7 @@ from hpo.pulse import Pulse
 from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, open_storage
 from hpo.spec import StudySpec
 from hpo.store import Plan, Store, open_store
+from hpo.trained import Models
 from objectives import trial as objective
 from objectives.errors import InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Result
@@ -49,6 +50,10 @@ STOPPED = 143  # as a shell says of SIGTERM: the study is not done, this worker 
 
 class Pruned(Exception):  # noqa: N818 - a way to stop, not an error
     """The pruner's verdict, or why the trial cannot go on."""
+
+
+class UnsavedError(HpoError):
+    """A trained model that was to be kept could not be written; its trial is given back."""
 
 
 class Released(Exception):  # noqa: N818 - a way to stop, not an error
@@ -216,10 +221,10 @@ class Work:
                 if isinstance(why, Cancelled) or self.patiently(self._over):
                     self.keeper.clear()
                 self.patiently(self.trials.reload)
-            except (Released, KeyboardInterrupt) as stopped:
+            except (Released, UnsavedError, KeyboardInterrupt) as stopped:
                 self.trials.store.release(self.claim)
                 log.info("released")
-                if isinstance(stopped, KeyboardInterrupt):
+                if not isinstance(stopped, Released):
                     raise
                 if not self.pulse.stop.is_set():
                     self.patiently(self.trials.reload)
@@ -237,7 +242,7 @@ class Work:
             why, infeasible = str(pruned), isinstance(pruned, InfeasibleError)
             log.info("pruned%s", f": {why}" if why else "")
             self.patiently(lambda: trial.finish("pruned", error=why or None, infeasible=infeasible))
-        except (Superseded, Released, KeyboardInterrupt, *AWAY):
+        except (Superseded, Released, UnsavedError, KeyboardInterrupt, *AWAY):
             raise
         except Exception as error:
             log.exception("failed")
@@ -257,13 +262,13 @@ class Work:
             try:
                 result = objective.run(
                     inputs.pinned(self.spec, trial.params, config, self.trials.models),
-                    lambda evaluation: self._report(trial, evaluation),
+                    partial(self._report, trial, Models(f"{config.trained}/{self.trials.folder}")),
                     heed=self._heed,
                     resume=snapshot,
                     earlier=self.claim.runtime,
                     host=inputs.host_for(config, self.spec),
                 )
-            except (Pruned, Superseded, Released, *AWAY):
+            except (Pruned, Superseded, Released, UnsavedError, *AWAY):
                 raise
             except Exception:
                 self.delivery.flush()  # what was evaluated before comes first
@@ -288,8 +293,10 @@ class Work:
     def _value(self, evaluation: Evaluation) -> float:
         return evaluation.metrics.get(self.spec.metric, math.nan)
 
-    def _report(self, trial: RunningTrial, evaluation: Evaluation) -> None:
+    def _report(self, trial: RunningTrial, models: Models, evaluation: Evaluation) -> None:
         """Take an evaluation; raises to prune, release or drop the trial, or where the database is given up."""
+        if evaluation.model and self.spec.promotes and self.spec.promotes.keeps(trial.params):
+            self._save(models, evaluation.model)  # before a checkpoint says that nothing is left to do
         self._last = evaluation
         self.delivery.put(Dispatch(evaluation, self.claim.attempt))
         value = self._value(evaluation)
@@ -300,6 +307,14 @@ class Work:
         self.keeper.offer(evaluation, self.delivery.undelivered(), last=stopping)
         if stopping:
             raise Released
+
+    def _save(self, models: Models, write: Callable[[Path], None]) -> None:
+        try:
+            models.save(self.claim.trial_id, self.claim.attempt, write)
+        except OSError as error:
+            seen = f"on {socket.gethostname()}: the model of trial {self.claim.number} is not saved: {error}"
+            advice = "make room, or set HPO_ARTIFACTS, and run the same command again"
+            raise UnsavedError(f"{seen}; {advice}") from error
 
     def _settle(self) -> None:
         """Wait for the verdict on all evaluations; raises it. Without a database they go into a checkpoint."""

@@ -43,6 +43,12 @@ def clean(table: Table, data: Data, columns: Sequence[str]) -> Table:
     return table
 
 
+def as_trained(text: str, *, strip_html: bool, unicode: str) -> str:
+    """A new text as `data.clean` changes those of the rows."""
+    text = without_html(text) if strip_html else text
+    return _composed(text) if unicode == "nfkc" else text
+
+
 def without_html(text: str) -> str:
     """The text without tags and entities; `x < y` and `<3` stay as they are."""
     plain = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", _UNSEEN.sub(" ", text))

@@ -45,9 +45,11 @@ def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = Fal
     `columns` defaults to the text and the label; the group is added. Each must be there, and filled in every row.
     One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
     whether asked for or not. Files and a hub's splits are taken as they are, except that training rows of a hub
-    without validation rows are divided. Raises DataError.
+    without validation rows are divided. Raises DataError, also where `data.score` asks for test rows and there are
+    none.
     """
     wanted = dict.fromkeys([*(columns or (data.text, data.label)), *([data.group] if data.group else [])])
+    test = test or data.score == "test"
     sources = _hub(data, wanted) if data.hub else _files(data)
     tables = {role: _checked(sources[role](), data, wanted) for role in sources if test or role != "test"}
     if "valid" not in sources:
@@ -55,6 +57,9 @@ def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = Fal
         rows = _division(whole, data, seed, set_aside="test" in sources)
         tables |= {"train": whole.take(rows.train), "valid": whole.take(rows.valid)}
         tables |= {"test": whole.take(rows.test)} if test and rows.test else {}
+    if data.score == "test" and "test" not in tables:
+        key = "data.split.test" if data.path else "data.test"
+        raise DataError(key, "there are no test rows to score; right is a share above 0, or rows of their own")
     return Splits(**tables)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Direction = Literal["minimize", "maximize"]
@@ -57,6 +58,22 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What a model said of each row of a split, in the order in which the split is read.
+
+    `classes` are the names, `truth` and `predicted` places among them, `probability` is that of the predicted class
+    and `loss` the row's plain loss, in nats.
+    """
+
+    split: Literal["valid", "test"]
+    classes: Sequence[str]
+    truth: Sequence[int]
+    predicted: Sequence[int]
+    probability: Sequence[float]
+    loss: Sequence[float]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One look at a model in training.
 
@@ -64,7 +81,8 @@ class Evaluation:
     floats, `val_loss` and `train_loss` among them (mean per row, in nats); values may be NaN. `details` holds what is
     no single number, ready for JSON, such as a confusion matrix; `result` is the trial's as it stands, and
     `snapshot` copies the state that a run given it as `resume` continues from; None where there is none to copy.
-    That copy has about `snapshot_bytes`.
+    That copy has about `snapshot_bytes`. `predictions` are those on the validation rows, or on the test rows where
+    these were scored; then `model` writes the trained model into a folder, as `objectives.whole` says.
     """
 
     step: int
@@ -74,6 +92,8 @@ class Evaluation:
     result: Result | None = None
     snapshot: Callable[[], Snapshot] | None = None
     snapshot_bytes: int = 0
+    predictions: Predictions | None = None
+    model: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
     """
     config = configuration(model, source, classes)
     torch.manual_seed(derive(seed, "model"))
-    with _explained(source), _quiet():
+    with _explained(source), quiet():
         loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, source, head, config)
     torch.manual_seed(derive(seed, "head"))
     return _with_pooling(loaded, model)
@@ -54,7 +54,7 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
 def outline(model: Model, source: Source, head: str, classes: Sequence[str]) -> Any:
     """The model without its weights, which are neither read nor given memory: to see what it is made of."""
     config = configuration(model, source, classes)
-    with _explained(source), _quiet(), torch.device("meta"):
+    with _explained(source), quiet(), torch.device("meta"):
         return _with_pooling(_random(model, source, head, config), model)
 
 
@@ -71,7 +71,7 @@ def configuration(model: Model, source: Source, classes: Sequence[str]) -> Any:
 def tokenizer(source: Source, max_length: int) -> Any:
     """The model's tokenizer; raises ModelError, also where the model cannot read `max_length` tokens."""
     config = _published(source)
-    with _explained(source), _quiet():
+    with _explained(source), quiet():
         found = AutoTokenizer.from_pretrained(
             source.where, revision=_revision(source, config), trust_remote_code=source.allow_code
         )
@@ -118,7 +118,7 @@ def _with_pooling(model: Any, settings: Model) -> Any:
 
 
 def _published(source: Source) -> Any:
-    with _explained(source), _quiet():
+    with _explained(source), quiet():
         return AutoConfig.from_pretrained(
             source.where, revision=source.revision or "main", trust_remote_code=source.allow_code
         )
@@ -168,7 +168,7 @@ def _way_out(source: Source) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars, no note that the head is new: that is what was asked for."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

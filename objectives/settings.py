@@ -61,6 +61,7 @@ class Split(Setting):
     train: Size | None = None
     valid: Size = 0.2
     test: Size = 0.2
+    seed: int | None = Field(None, ge=0, description="which rows go where; null takes training.seed")
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
@@ -104,6 +105,8 @@ class Data(Setting):
     encoding: str | None = Field(None, description="of text files; null guesses, and says so where it is not UTF-8")
     delimiter: str | None = Field(None, description="of .csv and .tsv files; null is a comma or a tab, by suffix")
     clean: Clean = Clean()
+    fit: Literal["train", "all"] = Field("train", description="all: the validation rows train, too")
+    score: Literal["valid", "test"] = Field("valid", description="test: the test rows, too, once, at the end")
 
     @field_validator("encoding")
     @classmethod
@@ -164,6 +167,7 @@ class Training(Setting):
     max_grad_norm: float = Field(1.0, ge=0, description="0 does not clip")
     label_smoothing: Share = 0.0
     class_weights: Literal["none", "balanced"] = "none"
+    stop: int | None = Field(None, ge=1, description="ends after so many evaluations of the whole schedule")
     early_stopping_patience: int | None = Field(None, ge=1, description="evaluations without a better val_loss")
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     eval_batch_size: int = Field(64, ge=1)
@@ -252,6 +256,12 @@ def replace(settings: Settings, values: Mapping[str, Any]) -> Settings:
             group = group[part]
         group[name] = value
     return parse(tree)
+
+
+def split_seed(settings: Transfer) -> int:
+    """The seed by which rows are divided."""
+    own = settings.data.split.seed
+    return own if own is not None else settings.training.seed or 0
 
 
 def with_seed(settings: Settings, seed: int) -> Settings:

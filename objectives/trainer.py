@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from math import nan
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from objectives.batches import Batch, Example, Recalled, by_length, chunks
 from objectives.devices import Machine
-from objectives.evaluation import Evaluation, Heed, unheeded
+from objectives.evaluation import Evaluation, Heed, Predictions, unheeded
 from objectives.layers import train_mode
 from objectives.optimizers import optimizer, scheduler
 from objectives.parts import Room, fitting
@@ -32,9 +33,10 @@ class Lesson:
     """What is learned: rows to train and to validate on, and how they are batched, optimised and scored.
 
     `loss` is optimised, `plain_loss` compares trials: logits and labels to a loss for each row, in nats. `scores` maps
-    the logits and labels of all validation rows, on the CPU, to metrics and details. With `frozen_dropout` what does
+    the logits and labels of all rows of a split, on the CPU, to metrics and details. With `frozen_dropout` what does
     not learn drops, too. `room` limits the rows that are computed at once; where an evaluation needs less, it is
-    lowered.
+    lowered. There may be no rows to validate on; `test` rows are scored once, when the training is over. `classes` are
+    named in the order of the logits.
     """
 
     train: Sequence[Example]
@@ -45,6 +47,22 @@ class Lesson:
     scores: Scores
     frozen_dropout: bool = False
     room: Room | None = None
+    test: Sequence[Example] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, Sequence[Example]]:
+        """The rows by the name of their split."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look at the rows of a split found; no predictions where a logit is not finite."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    predictions: Predictions | None = None
 
 
 def start(model: Any, training: Training, plan: Plan, machine: Machine) -> State:
@@ -63,7 +81,7 @@ def fit(
     watch: Stopwatch,
     heed: Heed = unheeded,
 ) -> Iterator[Evaluation]:
-    """Train from where the state is to the plan's end, or until `early_stopping_patience` runs out.
+    """Train from where the state is to the plan's end, to `stop`, or until `early_stopping_patience` runs out.
 
     While an evaluation is looked at the state is whole: saved then and loaded into a fresh one, it trains on to the
     same bits. A loss that is not finite is an evaluation like any other; whether to go on is for the caller.
@@ -72,20 +90,38 @@ def fit(
     evaluation does not fit, and what `heed` raises.
     """
     school = School(state, lesson, training, plan, machine, heed)
-    progress, patience = state.progress, training.early_stopping_patience or plan.steps
-    while progress.steps < plan.steps and progress.waited() < patience:
+    progress = state.progress
+    while not school.is_over():
         with watch("train") as trained:
             rows, metrics = school.teach()
         with watch("evaluate") as evaluated:
-            scores, details = school.examine()
-        progress.note(scores["val_loss"])
+            found = school.examine()
+            progress.note(found.metrics.get("val_loss", nan))
+            tested = school.test() if school.is_over() else Found()
         clocks = {
             "seconds": trained.seconds + evaluated.seconds,
             "examples_per_second": rows / trained.seconds,
             "peak_memory_bytes": float(machine.peak_memory_bytes()),
         }
         epoch = plan.epochs_after(progress.steps)
-        yield Evaluation(progress.evaluations, epoch, {**scores, **metrics, **clocks}, details)
+        scores = {**found.metrics, **tested.metrics}
+        predictions = tested.predictions or found.predictions
+        yield Evaluation(
+            progress.evaluations,
+            epoch,
+            {**scores, **metrics, **clocks},
+            {**found.details, **tested.details},
+            predictions=predictions,
+        )
+
+
+class _Exam:
+    """The rows of a split in the order in which they are looked at, their batches once these are made."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples, self.order = examples, by_length(examples)
+        self.places = torch.tensor(self.order).argsort()
+        self.batches: list[Batch] = []
 
 
 class School:
@@ -97,9 +133,18 @@ class School:
         self.state, self.lesson, self.training, self.plan, self.machine = state, lesson, training, plan, machine
         self.heed, self.room = heed, lesson.room or Room(training.batch_size, training.eval_batch_size)
         self.learning = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
-        self.rows = by_length(lesson.valid)
-        self.exams: list[Batch] = []
-        self.places = torch.tensor(self.rows).argsort()
+        self.exam = _Exam(lesson.valid)
+
+    def is_over(self) -> bool:
+        """Whether no step is left to take. Where an end is set, or nothing is validated, no patience ends it before."""
+        progress, training = self.state.progress, self.training
+        bounded = training.stop is not None or not self.lesson.valid
+        patience = None if bounded else training.early_stopping_patience
+        return (
+            progress.steps >= self.plan.steps
+            or (training.stop is not None and progress.evaluations >= training.stop)
+            or (patience is not None and progress.waited() >= patience)
+        )
 
     def teach(self) -> tuple[int, dict[str, float]]:
         """Step until an evaluation is due: the rows seen, their mean loss, and the last step's learning rate."""
@@ -114,36 +159,57 @@ class School:
             if self.plan.evaluates_after(self.state.progress.steps):
                 return rows, {"train_loss": total.item() / rows, "learning_rate": float(learning_rate)}
 
+    def examine(self) -> Found:
+        """The mean plain loss over the validation rows, as `val_loss`, and the task's scores, details, predictions."""
+        if not self.lesson.valid:
+            return Found()
+        found = self._look(self.exam, "valid")
+        loss = found.metrics["loss"]
+        return replace(found, metrics={"val_loss": loss, **{k: v for k, v in found.metrics.items() if k != "loss"}})
+
+    def test(self) -> Found:
+        """The same of the test rows, the names led by `test_`; nothing where there are none."""
+        if not self.lesson.test:
+            return Found()
+        found = self._look(_Exam(self.lesson.test), "test")
+        metrics, details = (
+            {f"test_{name}": value for name, value in part.items()} for part in (found.metrics, found.details)
+        )
+        return Found(metrics, details, found.predictions)
+
     @torch.inference_mode()
-    def examine(self) -> tuple[dict[str, float], Mapping[str, Any]]:
-        """The mean plain loss over the validation rows and the task's scores; the scores of NaN are NaN."""
+    def _look(self, exam: _Exam, split: Literal["valid", "test"]) -> Found:
+        """The mean plain `loss` and the task's scores; the scores of NaN are NaN."""
         self.state.model.eval()
-        logits, labels = fitting(self._answers, self.room.evaluate)
-        loss = self.lesson.plain_loss(logits, labels).double().mean().item()
-        logits, labels = logits.cpu()[self.places], labels.cpu()[self.places]
+        logits, labels = fitting(partial(self._answers, exam), self.room.evaluate)
+        losses = self.lesson.plain_loss(logits, labels).double().cpu()
+        loss, losses = losses.mean().item(), losses[exam.places]
+        logits, labels = logits.cpu()[exam.places], labels.cpu()[exam.places]
         if not logits.isfinite().all():
             scores, _ = self.lesson.scores(torch.zeros_like(logits), labels)
-            return {"val_loss": loss, **dict.fromkeys(scores, nan)}, {}
+            return Found({"loss": loss, **dict.fromkeys(scores, nan)})
         scores, details = self.lesson.scores(logits, labels)
-        return {"val_loss": loss, **scores}, details
+        probability, predicted = logits.double().softmax(dim=1).max(dim=1)
+        plain = (labels.tolist(), predicted.tolist(), probability.tolist(), losses.tolist())
+        return Found({"loss": loss, **scores}, details, Predictions(split, self.lesson.classes, *plain))
 
-    def _answers(self, rows_at_once: int) -> tuple[Tensor, Tensor]:
-        """The logits and the labels of all validation rows, from batches of so many."""
-        exams = self._exams(rows_at_once)
+    def _answers(self, exam: _Exam, rows_at_once: int) -> tuple[Tensor, Tensor]:
+        """The logits and the labels of all rows of an exam, from batches of so many."""
+        batches = self._batches(exam, rows_at_once)
         self.room.evaluate = rows_at_once
-        logits, labels = (torch.cat(parts) for parts in zip(*map(self._answer, exams), strict=True))
+        logits, labels = (torch.cat(parts) for parts in zip(*map(self._answer, batches), strict=True))
         return logits, labels
 
-    def _exams(self, rows_at_once: int) -> Iterable[Batch]:
-        """All validation rows in batches, made once, unless they hold the states of all tokens: made one by one then,
+    def _batches(self, exam: _Exam, rows_at_once: int) -> Iterable[Batch]:
+        """All rows of an exam in batches, made once, unless they hold the states of all tokens: made one by one then,
         since a padded copy of these may be larger than the model."""
-        if self.exams and rows_at_once == self.room.evaluate:
-            return self.exams
-        made = (self._batch(self.lesson.valid, some) for some in chunks(self.rows, rows_at_once))
-        if any(isinstance(row, Recalled) and len(row.states) > 1 for row in self.lesson.valid):
+        if exam.batches and rows_at_once == self.room.evaluate:
+            return exam.batches
+        made = (self._batch(exam.examples, some) for some in chunks(exam.order, rows_at_once))
+        if any(isinstance(row, Recalled) and len(row.states) > 1 for row in exam.examples):
             return made
-        self.exams = list(made)
-        return self.exams
+        exam.batches = list(made)
+        return exam.batches
 
     def _answer(self, exam: Batch) -> tuple[Tensor, Tensor]:
         self.heed()

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, lean, losses, models, parts, recall, tokenized, trainer, worth
+from objectives import data, devices, layers, lean, losses, models, parts, recall, tokenized, trainer, whole, worth
 from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
@@ -22,7 +23,7 @@ from objectives.identity import identity, is_certain
 from objectives.lent import Lent, lent
 from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
-from objectives.settings import Data, Transfer
+from objectives.settings import Data, Transfer, split_seed
 from objectives.sources import Source
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
@@ -137,8 +138,10 @@ class _Work:
             ):
                 if self.room != self.begun:
                     parts.remember(self.settings, self.machine.device.type, self.room)
+                tested = evaluation.predictions is not None and evaluation.predictions.split == "test"
+                made = replace(evaluation, snapshot=snapshot, snapshot_bytes=state.bytes())
                 with watch("report"):
-                    self.report(replace(evaluation, result=result(), snapshot=snapshot, snapshot_bytes=state.bytes()))
+                    self.report(replace(made, result=result(), model=partial(self._write, held) if tested else None))
         except BaseException:
             held.clear()  # an evaluation may outlive its training, whose memory the next one needs
             raise
@@ -155,13 +158,20 @@ class _Work:
         unchanged = is_certain(which) and identity(self.source) == which  # while they were read
         frozen = replace(frozen, which=which if self.settings.model.pretrained and unchanged else None)
         course = course_of(schedule)
-        splits = {"train": self.lesson.train, "valid": self.lesson.valid}
+        splits = {name: rows for name, rows in self.lesson.splits.items() if rows}
         with self.watch("cache"):
             found = recall.recalled(frozen, splits, course, self.machine, self.cache, before is True, self.heed)
         if found is None:
             return None
         recall.forget(frozen)
         return on_states(self.lesson, found)
+
+    def _write(self, held: Sequence[State], folder: Path) -> None:
+        """The model as it is trained by now, whole again; raises OSError."""
+        if not held:
+            raise SnapshotError("the training that made this evaluation was given up")
+        fresh = load(self.settings, self.source, self.rows)
+        whole.write(folder, self.settings, whole.restored(fresh, held[0].model), self.rows.tokenizer)
 
     def _runtime(self, how: Mapping[str, Any]) -> dict[str, Any]:
         """What the result depends on beside the settings and the rows, as RUNTIME names it."""
@@ -171,7 +181,7 @@ class _Work:
         rows = self.rows
         return {
             "model": self.source.full_name,
-            "rows": {"train": len(rows.train), "valid": len(rows.valid)},
+            "rows": {name: len(some) for name, some in self.lesson.splits.items() if some or name != "test"},
             "classes": list(rows.classes),
             **({"notices": list(rows.notices)} if rows.notices else {}),
             "evaluations_per_epoch": schedule.evaluations_per_epoch,
@@ -208,10 +218,11 @@ class Rows:
     classes: tuple[str, ...]
     tokenizer: Any
     notices: tuple[str, ...] = ()
+    test: Sequence[Example] = ()
 
     def tokens(self) -> set[int]:
         """Those that occur, and padding."""
-        return {self.tokenizer.pad_token_id}.union(*(row.tokens for row in chain(self.train, self.valid)))
+        return {self.tokenizer.pad_token_id}.union(*(row.tokens for row in chain(self.train, self.valid, self.test)))
 
 
 def case_of(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine) -> lean.Case:
@@ -230,6 +241,8 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
         plain_loss=task.loss,
         scores=partial(task.scores, classes=rows.classes),
         frozen_dropout=settings.model.frozen_dropout,
+        test=rows.test,
+        classes=rows.classes,
     )
 
 
@@ -249,7 +262,8 @@ def course_of(schedule: Plan) -> worth.Course:
 def on_states(lesson: trainer.Lesson, rows: Mapping[str, list[Example]]) -> trainer.Lesson:
     """The lesson on rows with states, for a model whose frozen blocks are taken out."""
     collate = partial(recall.collate, plain=lesson.collate)
-    return replace(lesson, train=rows["train"], valid=rows["valid"], collate=collate)
+    train, valid, test = (rows.get(name, []) for name in lesson.splits)
+    return replace(lesson, train=train, valid=valid, test=test, collate=collate)
 
 
 def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: Heed = unheeded) -> Rows:
@@ -259,7 +273,7 @@ def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: H
     """
     fingerprint = data.fingerprint(settings.data)
     kept = None if cache is None else Cache(cache.folder, cache.limit)
-    seed = settings.training.seed or 0
+    seed = split_seed(settings)
     with lent(heed) as one:
         return _encoded(settings.task.kind, settings.data, seed, source, kept, fingerprint, one)
 
@@ -281,5 +295,8 @@ def _encoded(
     splits = data.load(wanted, seed, columns=task.columns(wanted))
     classes = task.classes(splits, wanted)
     reader = tokenizer if cache is None else tokenized.Remembered(tokenizer, cache, heed)
-    train, valid = (task.encode(table, reader, wanted, classes) for table in (splits.train, splits.valid))
-    return Rows(train, valid, classes, tokenizer, splits.notices)
+    tables = (table for table in (splits.train, splits.valid, splits.test) if table is not None)
+    train, valid, *test = (task.encode(table, reader, wanted, classes) for table in tables)
+    if wanted.fit == "all":
+        train, valid = [*train, *valid], []
+    return Rows(train, valid, classes, tokenizer, splits.notices, *test)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from objectives.evaluation import Heed, Rehearsal, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import HERE, Host
 from objectives.settings import Settings, Simulated
+
+if TYPE_CHECKING:
+    from objectives.prediction import Prediction
 
 
 def prepare(settings: Settings, host: Host = HERE, heed: Heed = unheeded) -> str | None:
@@ -52,6 +56,14 @@ def run(
         from objectives import transfer
 
     return transfer.run(settings, report, heed=heed, resume=resume, earlier=earlier, host=host)
+
+
+def predict(folder: Path, texts: Sequence[str], host: Host = HERE) -> list[Prediction]:
+    """The class of each text and its probability, by the model in a folder; raises ObjectiveError."""
+    with importing():
+        from objectives import prediction
+
+    return prediction.predict(folder, texts, host.device, allow_code=host.allow_code)
 
 
 def rehearse(settings: Settings, host: Host = HERE) -> Rehearsal:

@@ -110,7 +110,8 @@ class Offer:
         on_cpu = self.machine.device.type == "cpu"
         speed = CPU_FLOPS * torch.get_num_threads() if on_cpu else GPU_FLOPS
         block = 24 * self.frozen.size**2 / speed  # a token's matrix products, in seconds
-        passed = rows["train"].tokens * course.epochs + rows["valid"].tokens * course.evaluations
+        passes = {"train": course.epochs, "valid": course.evaluations, "test": 1}
+        passed = sum(some.tokens * passes[name] for name, some in rows.items())
         plain = passed * block * self.own.depth * self.trials
         once = sum(some.tokens for some in rows.values()) * block * max(part.depth for part in self.parts)
         kept = once + self.bytes / WRITE + passed * 4 * self.frozen.size * self.trials / READ

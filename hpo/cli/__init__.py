@@ -39,6 +39,11 @@ COMMANDS = {
     "dashboard": ("serve", "Serve optuna-dashboard until Ctrl-C."),
     "doctor": ("doctor", "Look at what hpo needs of this machine, and say what mends what is wrong."),
     "cache": ("cache", "What trials need not compute again: states of frozen blocks, and tokens, on this machine."),
+    "promote": (
+        "promote",
+        "Retrain the best configurations with fresh seeds, test them once, and write the winner's model.",
+    ),
+    "predict": ("promote", "Label the rows of a file with a model that `hpo promote` wrote."),
     "db": ("db", "The database: the embedded server, or the one that HPO_DATABASE_URL names."),
 }
 

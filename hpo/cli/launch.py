@@ -162,7 +162,7 @@ def _work(launch: Launch, spec: StudySpec) -> None:
     from hpo.launch import LAUNCHERS
 
     try:
-        with _viewed(launch.config, spec) as view:
+        with viewed(launch.config, spec) as view:
             LAUNCHERS["local"](replace(launch, watch=view, say=view.say))
     except KeyboardInterrupt:
         click.echo(f"stopped; go on with: {shlex.join(['hpo', *_words(spec)])}", err=True)
@@ -170,7 +170,7 @@ def _work(launch: Launch, spec: StudySpec) -> None:
 
 
 @contextmanager
-def _viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
+def viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
     """The live view of a launch, over a connection of its own."""
     from hpo import live, report
     from hpo import spec as studies

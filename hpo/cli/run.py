@@ -66,6 +66,7 @@ def delete(config: Config, study: str, yes: bool) -> None:
 
     Example: hpo delete --study bert-news
     """
+    from hpo.promote import earlier
     from hpo.store import open_store
 
     name = options.name_of(study)
@@ -74,7 +75,10 @@ def delete(config: Config, study: str, yes: bool) -> None:
         if not yes:
             options.confirm(f"Delete {name} and its {made} trials?")
         store.delete(name)
+        companion = earlier(store, name)
     click.echo(f"deleted {name}", err=True)
+    if companion:
+        click.echo(f"its retrainings stay: hpo delete -s {companion.spec.study}", err=True)
 
 
 @click.command()

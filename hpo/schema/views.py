@@ -90,6 +90,14 @@ CROSS JOIN LATERAL (SELECT * FROM hpo.trials x WHERE x.trial_id = best.trial_id 
 WHERE d.objective = 0
 """
 
+PREDICTED = """
+SELECT s.study_name AS study, t.number, p.split, p.step, r.place::integer - 1 AS row, p.classes[r.truth + 1] AS truth,
+       p.classes[r.predicted + 1] AS predicted, r.probability, r.loss
+FROM hpo.predictions p JOIN trials t USING (trial_id) JOIN studies s USING (study_id),
+     unnest(p.truth, p.predicted, p.probability, p.loss)
+         WITH ORDINALITY AS r(truth, predicted, probability, loss, place)
+"""
+
 STUDIES = """
 SELECT s.study_name AS study, n.spec ->> 'metric' AS metric, lower(d.direction::text) AS direction,
        n.budget AS trials, n.made, c.complete, c.pruned, c.failed, c.running, c.waiting,
@@ -122,4 +130,5 @@ VIEWS = {
     "trials": TRIALS,
     "best_params": BEST_PARAMS,
     "studies": STUDIES,
+    "predicted": PREDICTED,
 }

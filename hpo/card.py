@@ -1,0 +1,197 @@
+"""The folder of a winner's model: its files, and a card that says how it was made and how good it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hpo
+from hpo import tables
+from hpo.errors import HpoError
+from hpo.intervals import Interval
+from hpo.trained import Models
+from hpo.verdict import Comparison, Verdict
+
+NOTE = "hpo.json"
+"""What a worker has written beside the model, and what tells such a folder from others."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the winner's model was made: its trial_id, its settings and facts as kept with the trial, the rows'
+    fingerprint."""
+
+    trial_id: int
+    settings: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    fingerprint: str | None
+
+
+def check(out: Path, study: str) -> None:
+    """Refuse a place that holds something else than an earlier model of this study; raises HpoError."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if _note(out).get("study") != study:
+        raise HpoError(f"--out {out}: is no folder that a promotion of {study} wrote; name another, or remove it")
+
+
+def write(out: Path, verdict: Verdict, made: Made, models: Models) -> None:
+    """Put the winner's model into `out`, whole or not at all; raises HpoError."""
+    check(out, verdict.promotion.study)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+        models.fetch(made.trial_id, part)
+        note = _note(part) | {"study": verdict.promotion.study, "trial": verdict.winner.trials[0].number}
+        (part / NOTE).write_text(json.dumps(note, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        (part / "README.md").write_text(text(verdict, made, note), "utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        part.rename(out)
+    except OSError as error:
+        raise HpoError(f"--out {out}: {error}; run the same command again to go on") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / NOTE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def text(verdict: Verdict, made: Made, note: Mapping[str, Any]) -> str:
+    """The card, as Markdown."""
+    return "\n".join((*_head(verdict, made, note), *_use(note), *_scores(verdict), *_making(verdict, made), ""))
+
+
+def _head(verdict: Verdict, made: Made, note: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("---", "pipeline_tag: text-classification", "tags: [hpo]")
+    yield from (("library_name: transformers",) if _is_plain(note) else ())
+    yield from ("---", "", f"# {verdict.promotion.study}", "")
+    yield f"{made.facts.get('model')}, fine-tuned to tell {len(note['classes'])} classes: {', '.join(note['classes'])}."
+    yield f"It reads the column `{note['text']}`, and predicts what the column `{note['label']}` held."
+
+
+def _is_plain(note: Mapping[str, Any]) -> bool:
+    """Whether transformers has a class for the whole model."""
+    return bool(note["pooling"] == "head")
+
+
+def _use(note: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", "## Use", "")
+    if _is_plain(note):
+        yield from ("```python", "from transformers import pipeline", "")
+        yield 'classify = pipeline("text-classification", model="FOLDER", truncation=True)'
+        yield from ('print(classify("a text"))', "```", "")
+        if any(note["clean"][name] not in (False, "none") for name in note["clean"]):
+            yield f"Texts were cleaned before ({note['clean']}): `hpo predict` does it, a pipeline does not."
+    else:
+        yield (
+            f"`transformers.pipeline` does not load it: its head (`model.pooling: {note['pooling']}`) is none of "
+            "transformers' own. The body is here, the head in `head.safetensors`."
+        )
+    yield "`hpo predict --model FOLDER FILE` labels the rows of a file."
+    yield f"Of a text the first {note['max_length']} tokens count."
+
+
+def _scores(verdict: Verdict) -> Iterator[str]:
+    count, rows = len(verdict.promotion.seeds), len(verdict.winner.trials[0].said.truth)
+    yield from ("", "## How good it is", "")
+    yield f"On {rows} test rows, not read before. Means over {count} trainings with fresh seeds, with 95 % intervals:"
+    yield from ("", "| metric | mean | 95 % interval | this model |", "|---|---|---|---|")
+    for name, found, own in metrics(verdict):
+        yield f"| {name} | {tables.shown(found.mean)} | {_from_to(found)} | {tables.shown(own)} |"
+    yield ""
+    yield from lines(verdict)
+
+
+def metrics(verdict: Verdict) -> Iterator[tuple[str, Interval, float]]:
+    """Of the winner on the test rows: each metric's mean with its interval, and the written model's own."""
+    from hpo import intervals
+
+    trials = verdict.winner.trials
+    for name in sorted(trials[0].metrics):
+        if name.startswith("test_") and all(name in trial.metrics for trial in trials):
+            values = [trial.metrics[name] for trial in trials]
+            yield name, intervals.mean(values), values[0]
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    """What is certain, in sentences."""
+    yield f"{_chosen(verdict)} The test rows chose nothing."
+    if (defaults := verdict.defaults) is None:
+        yield "The winner is the objective as the study file writes it: the search found nothing better."
+    else:
+        yield _beside(verdict, defaults)
+    alike = [name(one.other.candidate.number) for one in verdict.comparisons if not one.is_told_apart]
+    if alike:
+        yield f"Not distinguishable from the winner on these test rows: {', '.join(alike)}."
+
+
+def name(number: int | None) -> str:
+    """A configuration by the trial that it comes from."""
+    return "the defaults" if number is None else f"trial {number}"
+
+
+def _chosen(verdict: Verdict) -> str:
+    winner = name(verdict.winner.candidate.number)
+    if verdict.winner.valid is None:
+        return f"The winner is {winner}, the best of the search: no row was left to validate on."
+    return f"The winner is {winner}, by its mean {verdict.metric} on the validation rows over fresh seeds."
+
+
+def _beside(verdict: Verdict, found: Comparison) -> str:
+    difference = found.difference
+    better = "lower" if verdict.direction == "minimize" else "higher"
+    numbers = (
+        f"{verdict.tested} by {_signed(difference.mean)} (95 %: {_signed(difference.low)} to "
+        f"{_signed(difference.high)}, p = {tables.shown(round(found.p, 4))}; {better} is better)"
+    )
+    if not found.is_told_apart:
+        return f"The winner and the default settings are not distinguishable: {numbers}."
+    return f"The winner {'beats' if found.better else 'is worse than'} the default settings: {numbers}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4g}"
+
+
+def _from_to(found: Interval) -> str:
+    return "" if found.low is None else f"{tables.shown(found.low)} to {tables.shown(found.high)}"
+
+
+def _making(verdict: Verdict, made: Made) -> Iterator[str]:
+    winner, promotion = verdict.winner, verdict.promotion
+    yield from ("", "## How it was made", "", "| | |", "|---|---|")
+    fit = "training and validation rows" if promotion.fit == "all" else "training rows"
+    facts = {
+        "study": promotion.study,
+        "configuration": name(winner.candidate.number),
+        "retrained in": f"{promotion.companion}, trial {winner.trials[0].number}",
+        "fitted on": fit,
+        "rows": ", ".join(f"{count} {split}" for split, count in made.facts.get("rows", {}).items()),
+        "fingerprint of the rows": made.fingerprint,
+        "seed": winner.trials[0].seed,
+        "all seeds": ", ".join(map(str, promotion.seeds)),
+        "ends after evaluation": winner.candidate.stop or "the last",
+        "computed": f"{made.facts.get('device')}, {made.facts.get('precision')}",
+        "model's files": made.facts.get("model_identity"),
+        "versions": _versions(made.facts),
+    }
+    yield from (f"| {key} | {value} |" for key, value in facts.items() if value is not None)
+    yield from ("", "Parameters that were searched:", "", "| parameter | value |", "|---|---|")
+    yield from (f"| `{address}` | {tables.shown(value)} |" for address, value in winner.candidate.params.items())
+    yield from ("", "All settings:", "", "```json", json.dumps(made.settings, ensure_ascii=False, indent=2), "```")
+
+
+def _versions(facts: Mapping[str, Any]) -> str:
+    found: Sequence[tuple[str, str]] = [("hpo", hpo.__version__), *facts.get("versions", {}).items()]
+    return ", ".join(f"{package} {version}" for package, version in found)

@@ -1,0 +1,34 @@
+"""Labels for texts in a process of its own: texts in, predictions out (`python -m hpo.labelling`)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from hpo import config as configuration
+from objectives import trial as objective
+from objectives.errors import ObjectiveError
+from objectives.host import Host
+
+
+def main() -> int:
+    """Read a model's folder and texts as JSON; answer with a label and a probability for each, or with an `error`.
+
+    The exit code: 0 done, 1 after an error, 130 cut short.
+    """
+    config = configuration.load()
+    asked = json.load(sys.stdin)
+    try:
+        found = objective.predict(Path(asked["model"]), asked["texts"], Host(allow_code=config.allow_code))
+    except ObjectiveError as error:
+        print(json.dumps({"error": str(error)}))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps({"predictions": found}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Rows of a file, labelled by a model in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpo.card import NOTE
+from hpo.config import Config
+from hpo.errors import HpoError
+from objectives import settings, tables
+from objectives.errors import DataError
+from objectives.tables import Table
+
+ADDED = ("prediction", "probability")
+
+
+def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
+    """The rows of a file; raises HpoError."""
+    try:
+        written = settings.Data(path=file, encoding=encoding, delimiter=delimiter)  # checked as a study file's are
+        return tables.read(file, "FILE", encoding=written.encoding, delimiter=written.delimiter)
+    except DataError as error:
+        raise HpoError(str(error).removeprefix("FILE: ")) from error
+    except ValueError as error:
+        raise HpoError(str(error).splitlines()[-2].strip().removeprefix("Value error, ")) from error
+
+
+def label(config: Config, model: Path, table: Table, text: str | None) -> list[dict[str, Any]]:
+    """The rows with their `prediction` and its `probability`; raises HpoError."""
+    column = text or _trained_on(model)
+    if column not in table.columns:
+        known = ", ".join(table.columns)
+        raise HpoError(f"{table.source} has no column '{column}'; found {known}: name the one to read with --text")
+    if taken := [name for name in ADDED if name in table.columns]:
+        raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
+    said = _asked(config, model, table.column(column))
+    columns = [*table.columns]
+    values = zip(*(table.column(name) for name in columns), strict=True)
+    return [dict(zip((*columns, *ADDED), (*row, *found), strict=True)) for row, found in zip(values, said, strict=True)]
+
+
+def _trained_on(model: Path) -> str:
+    """The column that the training read."""
+    try:
+        return str(json.loads((model / NOTE).read_text("utf-8"))["text"])
+    except (OSError, ValueError, KeyError):
+        raise HpoError(f"--model {model}: is no model folder; right is one that hpo promote wrote") from None
+
+
+def _asked(config: Config, model: Path, texts: Sequence[str]) -> list[tuple[str, float]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpo.labelling"],
+        env={**os.environ, **config.environ(), "TOKENIZERS_PARALLELISM": "false"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said, complained = process.communicate(json.dumps({"model": str(model.absolute()), "texts": list(texts)}))
+    finally:
+        process.kill()
+        process.wait()
+    return _answer(process.returncode, said, complained)
+
+
+def _answer(code: int, said: str, complained: str) -> list[tuple[str, float]]:
+    if code == -signal.SIGKILL:
+        raise HpoError("labelling: killed, as the system does where memory does not suffice; give fewer rows at once")
+    answer: dict[str, Any] = json.loads(said) if said else {}
+    if "error" in answer:
+        raise HpoError(answer["error"])
+    if code:
+        raise RuntimeError(f"hpo.labelling ended with {code}:{os.linesep}{complained}")
+    return [(name, probability) for name, probability in answer["predictions"]]

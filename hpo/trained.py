@@ -1,0 +1,76 @@
+"""Models that trials leave behind: written by workers, whole or not at all, and fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+
+from hpo.errors import HpoError
+
+_LIST = "files.json"  # comes last: a folder without it is half written
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a study's trials in a folder: a path, or a URL that fsspec opens. Each attempt has its own, so that
+    none is written over."""
+
+    folder: str
+
+    def save(self, trial_id: int, attempt: int, write: Callable[[Path], None]) -> None:
+        """Keep the files that `write` puts into a folder; raises OSError, with nothing kept."""
+        files, root = fsspec.url_to_fs(f"{self.folder}/{trial_id}/{attempt:04}")
+        with tempfile.TemporaryDirectory(prefix="hpo-model-") as local:
+            write(Path(local))
+            digests = {path.name: _digest(path) for path in sorted(Path(local).iterdir()) if path.is_file()}
+            try:
+                _clear(files, root)
+                files.makedirs(root, exist_ok=True)
+                for name in digests:
+                    files.put_file(f"{local}/{name}", f"{root}/{name}")
+                files.pipe_file(f"{root}/{_LIST}", json.dumps(digests).encode())
+            except OSError:
+                with suppress(OSError):
+                    _clear(files, root)
+                raise
+
+    def fetch(self, trial_id: int, into: Path) -> None:
+        """Copy the files of a trial's model into an empty folder; raises HpoError where there are none, or not all."""
+        files, root = fsspec.url_to_fs(f"{self.folder}/{trial_id}")
+        files.invalidate_cache()
+        found = sorted(files.ls(root, detail=False), reverse=True) if files.exists(root) else []
+        for attempt in (path.rstrip("/") for path in found):
+            if files.exists(f"{attempt}/{_LIST}"):
+                _copy(files, attempt, json.loads(files.cat_file(f"{attempt}/{_LIST}")), into)
+                return
+        where = f"{self.folder}/{trial_id}"
+        raise HpoError(f"{where}: no model is there; HPO_ARTIFACTS should be one place for all machines")
+
+    def clear(self) -> None:
+        """Remove them all; raises OSError."""
+        _clear(*fsspec.url_to_fs(self.folder))
+
+
+def _copy(files: Any, root: str, digests: dict[str, str], into: Path) -> None:
+    for name, digest in digests.items():
+        files.get_file(f"{root}/{name}", str(into / name))
+        if _digest(into / name) != digest:
+            raise HpoError(f"{root}/{name}: is damaged; remove the folder and promote again with --again")
+
+
+def _clear(files: Any, root: str) -> None:
+    if files.exists(root):
+        files.rm(root, recursive=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

@@ -1,0 +1,163 @@
+"""What the retraining of a study's best has shown: means, intervals, a winner, what is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo import intervals, scores
+from hpo.errors import StudyError
+from hpo.intervals import Difference, Interval
+from hpo.promotion import Candidate, Promotion
+from hpo.scores import Said
+from hpo.spec import StudySpec
+from objectives.evaluation import direction
+
+Row = dict[str, Any]
+ALPHA = 1 - intervals.LEVEL
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One trial of the companion: its number, its metrics after its last step, and what it said of the test rows."""
+
+    number: int
+    seed: int
+    metrics: Mapping[str, float]
+    said: Said
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A configuration after its retrainings, one a seed; `valid` is None where no row validated."""
+
+    candidate: Candidate
+    trials: Sequence[Retraining]
+    valid: Interval | None
+    test: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The winner beside another configuration: its metric minus the other's, and Holm's p value among all of them."""
+
+    other: Standing
+    difference: Difference
+    p: float
+    better: bool  # whether the winner's metric is on the better side
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the two can be told apart, be it to the winner's good or not."""
+        return self.difference.is_told_apart and self.p <= ALPHA
+
+    @property
+    def said(self) -> str:
+        """In a word or two."""
+        if not self.is_told_apart:
+            return "not distinguishable"
+        return "worse" if self.better else "better"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All of it; `metric` is the study's own and `tested` the name of the same on the test rows."""
+
+    promotion: Promotion
+    metric: str
+    tested: str
+    direction: str
+    standings: Sequence[Standing]
+    winner: Standing
+    comparisons: Sequence[Comparison] = field(default_factory=tuple)
+
+    @property
+    def defaults(self) -> Comparison | None:
+        """The winner beside the objective as the file writes it; None where these are the same."""
+        return next((one for one in self.comparisons if one.other.candidate.defaults), None)
+
+    def beside(self, standing: Standing) -> Comparison | None:
+        """The winner beside this one; None for itself."""
+        return next((one for one in self.comparisons if one.other is standing), None)
+
+
+def tested(metric: str) -> str:
+    """The name under which a study's metric is recorded of the test rows."""
+    return "test_loss" if metric in ("val_loss", "train_loss") else f"test_{metric}"
+
+
+def verdict(
+    promotion: Promotion, own: StudySpec, trials: Sequence[Row], last: Callable[[int], Row], said: Sequence[Row]
+) -> Verdict:
+    """What the companion of the study `own` has shown, from its rows: `trials`, the last evaluation of each by number,
+    and the predictions on the test rows.
+
+    The winner is the configuration with the best mean on the validation rows; where none validated, the best of the
+    search. The test rows choose nothing. Raises StudyError where retrainings are missing.
+    """
+    metric = own.metric
+    by_number = {row["number"]: Said.of(row) for row in said}
+    found: dict[tuple[Any, ...], int] = {}
+    for trial in trials:
+        if trial["state"] == "COMPLETE" and trial["number"] in by_number:
+            found.setdefault(_key(trial["params"]), trial["number"])
+    _check_whole(promotion, trials, found)
+    standings = []
+    for candidate in promotion.candidates:
+        numbers = [(seed, found[_key(promotion.point(candidate, seed))]) for seed in promotion.seeds]
+        made = [Retraining(number, seed, last(number)["metrics"], by_number[number]) for seed, number in numbers]
+        standings.append(_standing(candidate, made, metric))
+    towards = str(direction(metric))
+    winner = _winner(standings, towards)
+    others = [standing for standing in standings if standing is not winner]
+    comparisons = _compared(winner, others, metric, own.seed)
+    return Verdict(promotion, metric, tested(metric), towards, standings, winner, comparisons)
+
+
+def _check_whole(promotion: Promotion, trials: Sequence[Row], found: Mapping[tuple[Any, ...], int]) -> None:
+    missing = sum(_key(point) not in found for point in promotion.points)
+    if not missing:
+        return
+    failed = [trial for trial in trials if trial["state"] in ("FAIL", "PRUNED")]
+    advice = f"hpo promote -s {promotion.study} goes on"
+    if failed:
+        first = f"trial {failed[0]['number']}: {failed[0]['error']}"
+        advice = f"{first}; hpo requeue -s {promotion.companion} --failed, then {advice}"
+    raise StudyError(f"{promotion.companion}: {missing} of {len(promotion.points)} retrainings are missing; {advice}")
+
+
+def _key(params: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple((address, params[address]) for address in sorted(params))
+
+
+def _standing(candidate: Candidate, trials: Sequence[Retraining], metric: str) -> Standing:
+    valid = [trial.metrics[metric] for trial in trials if metric in trial.metrics and "val_loss" in trial.metrics]
+    test = intervals.mean([trial.metrics[tested(metric)] for trial in trials])
+    return Standing(candidate, trials, intervals.mean(valid) if valid else None, test)
+
+
+def _winner(standings: Sequence[Standing], towards: str) -> Standing:
+    if any(standing.valid is None for standing in standings):
+        return standings[0]
+    pick = min if towards == "minimize" else max
+    return pick(standings, key=lambda standing: standing.valid.mean if standing.valid else 0.0)
+
+
+def _compared(winner: Standing, others: Sequence[Standing], metric: str, seed: int) -> list[Comparison]:
+    differences = [_difference(winner, other, metric, seed) for other in others]
+    adjusted = intervals.holm([difference.p for difference in differences])
+    lower = direction(metric) == "minimize"
+    return [
+        Comparison(other, difference, p, (difference.mean < 0) == lower)
+        for other, difference, p in zip(others, differences, adjusted, strict=True)
+    ]
+
+
+def _difference(one: Standing, other: Standing, metric: str, seed: int) -> Difference:
+    name = "val_loss" if metric == "train_loss" else metric
+    if not scores.is_known(name):
+        values = ([trial.metrics[tested(metric)] for trial in side.trials] for side in (one, other))
+        return intervals.paired(*values)
+    mine, theirs = ([trial.said for trial in side.trials] for side in (one, other))
+    return intervals.bootstrapped(mine, theirs, lambda said, drawn: scores.score(name, said, drawn), seed)

@@ -1,0 +1,96 @@
+"""A trained model as transformers saves one: whole again, whatever its training left out."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from objectives.errors import ModelError
+from objectives.models import quiet
+from objectives.pooling import Pooled
+from objectives.settings import Transfer
+from objectives.state import learning
+
+NOTE, HEAD = "hpo.json", "head.safetensors"
+"""What says how the model reads a text, and the weights of a head that is no part of the architecture."""
+INPUTS = ("input_ids", "attention_mask")
+"""What a trial gives a model, and so what the saved tokenizer gives it."""
+
+
+@torch.no_grad()
+def restored(fresh: Any, trained: Any) -> Any:
+    """The `fresh` model, made by the same settings, with what the `trained` one has learned.
+
+    A training may have cut frozen blocks away, kept a part of the embeddings, and put other computations in the place
+    of a block's own; what learns keeps its name in all of these.
+    """
+    whole = fresh.state_dict()
+    for name, tensor in learning(trained):
+        part, _, last = name.rpartition(".")
+        places = getattr(trained.get_submodule(part), "places", None) if last == "weight" else None
+        rows = slice(None) if places is None else (places >= 0).nonzero().squeeze(1).cpu()
+        _put(whole[name], rows, tensor)
+    return fresh
+
+
+def _put(whole: Tensor, rows: Any, learned: Tensor) -> None:
+    if whole.dim():
+        whole[rows] = learned.detach().to("cpu", whole.dtype)
+    else:
+        whole.copy_(learned)
+
+
+def write(folder: Path, settings: Transfer, model: Any, tokenizer: Any) -> None:
+    """Write the model, its tokenizer and how a text is read into an empty folder; raises OSError.
+
+    A model with its architecture's own head is one that `transformers.pipeline` loads. With another pooling there is no
+    class of transformers for the whole: the body is saved without a head, which stands beside it.
+    """
+    model.cpu().eval()
+    try:
+        if isinstance(model, Pooled):
+            model.body.save_pretrained(folder)
+            save_file(model.classifier.state_dict(), folder / HEAD)
+        else:
+            model.save_pretrained(folder)
+    except SafetensorError as error:  # what it says of a disk that is full
+        raise OSError(str(error)) from error
+    tokenizer = deepcopy(tokenizer)  # other trials of this process read their rows with it
+    tokenizer.model_max_length = settings.data.max_length
+    tokenizer.init_kwargs["model_input_names"] = list(INPUTS)
+    tokenizer.save_pretrained(folder)
+    note = {
+        "task": settings.task.kind,
+        "pooling": settings.model.pooling,
+        "max_length": settings.data.max_length,
+        "text": settings.data.text,
+        "label": settings.data.label,
+        "clean": settings.data.clean.model_dump(include={"strip_html", "unicode"}),
+        "classes": list(model.config.id2label.values()),
+    }
+    (folder / NOTE).write_text(json.dumps(note, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any]:
+    """The model and the tokenizer of a folder that `write` has made; raises ModelError."""
+    kind = AutoModelForSequenceClassification if note["pooling"] == "head" else AutoModel
+    try:
+        with quiet():
+            model = kind.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=allow_code
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=allow_code)
+        if note["pooling"] != "head":
+            model = Pooled(model, note["pooling"])
+            model.classifier.load_state_dict(load_file(folder / HEAD))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    return model.eval(), tokenizer

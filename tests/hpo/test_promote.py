@@ -1,0 +1,175 @@
+"""What is promoted of a study, what is refused, and what the retrainings show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pets
+import pytest
+
+from hpo import card, promote, spec, verdict
+from hpo.config import Config
+from hpo.errors import HpoError, SpecError, StudyError
+from hpo.promote import Wish
+from hpo.promotion import Candidate, Promotion
+from hpo.spec import StudySpec
+from hpo.store import open_store
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A study of few rows and a tiny model."""
+    return pets.save(tmp_path)
+
+
+def trial(number: int, value: float | None, rate: float, **more: Any) -> dict[str, Any]:
+    params = {"training.learning_rate": rate, "training.warmup_ratio": 0}
+    state = "PRUNED" if value is None else "COMPLETE"
+    return {"number": number, "state": state, "value": value, "best_step": 2, "params": params | more}
+
+
+def test_the_best_configurations_are_taken_once_each_beside_the_defaults(file: Path) -> None:
+    trials = [trial(0, 0.9, 1e-3), trial(1, 0.5, 1e-2), trial(2, 0.4, 1e-2), trial(3, None, 2e-2), trial(4, 0.6, 3e-2)]
+    found = list(promote.candidates(spec.load(file), trials, 2))
+    assert [(one.number, one.stop, one.defaults) for one in found] == [(2, 2, False), (4, 2, False), (0, 2, True)]
+    assert found[0].params == {"training.learning_rate": 1e-2, "training.warmup_ratio": 0.0}
+    assert isinstance(found[0].params["training.warmup_ratio"], float)
+    only = list(promote.candidates(spec.load(file), trials[1:2], 2))
+    assert [(one.number, one.stop, one.defaults) for one in only] == [(1, 2, False), (None, None, True)]
+    assert [one.number for one in promote.candidates(spec.load(file), trials[:1], 3)] == [0]
+
+
+def test_a_higher_metric_is_taken_from_the_other_end(file: Path) -> None:
+    trials = [trial(0, 0.9, 1e-3), trial(1, 0.5, 1e-2)]
+    assert next(promote.candidates(spec.load(file, ["metric=accuracy"]), trials, 1)).number == 0
+
+
+def test_fresh_seeds_follow_from_the_studys_and_are_none_that_were_used() -> None:
+    found = list(promote.fresh(7, (), 5))
+    assert found == list(promote.fresh(7, (), 8))[:5]
+    assert list(promote.fresh(7, found[:2], 3)) == found[2:]
+    assert found != list(promote.fresh(8, (), 5))
+    assert len({*found}) == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("data.score=test", "data.score: 'test' is for the end of a study"), ("data.fit=all", "data.fit: 'all' is for")],
+)
+def test_a_study_file_cannot_ask_for_the_test_rows(file: Path, override: str, said: str) -> None:
+    with pytest.raises(SpecError, match=r"hpo promote -s STUDY") as refused:
+        spec.load(file, [override])
+    assert said in str(refused.value)
+    with pytest.raises(SpecError, match="cannot be searched"):
+        spec.load(file, ["search.data.score=[valid, test]"])
+    with pytest.raises(SpecError, match="kept for companion studies"):
+        spec.load(file, ["study=pets@promote"])
+
+
+def test_what_cannot_be_promoted_is_said_before_anything_is_trained(
+    run: Run, config: Config, file: Path, tmp_path: Path
+) -> None:
+    assert "pets: no such study in the database" in run("promote", "-s", "pets").err
+    with open_store(config) as store:
+        store.create(spec.load(file))
+        store.create(spec.load(file, ["study=none", "data.split.test=0"]))
+        store.create(spec.load(file, ["study=seeds", "search.training.seed=[1, 2]"]))
+        toy = {"study": "toy", "objective": {"simulated": {}}, "search": {"simulated.batch_size": [8]}}
+        store.create(StudySpec.from_dict(toy))
+    assert "pets: no trial is complete yet" in run("promote", "-s", "pets").err
+    assert "toy: a simulated objective has no rows to test" in run("promote", "-s", "toy").err
+    assert "seeds: training.seed is searched, and by it the rows are divided" in run("promote", "-s", "seeds").err
+    made = Promotion("none", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
+    with open_store(config) as store, pytest.raises(SpecError, match=r"data\.split\.test: there are no test rows"):
+        promote.create(store, config, made, None)
+
+
+STANDING = Candidate({"training.learning_rate": 1e-3}, 1, 0.5, 2)
+DEFAULTS = Candidate({"training.learning_rate": 5e-5}, None, None, None, defaults=True)
+
+
+def judged(file: Path, right: tuple[int, int], valid: tuple[float, float]) -> verdict.Verdict:
+    """Two configurations of which so many of 100 test rows are right, with two seeds."""
+    made = Promotion("pets", 1, "train", (11, 12), (STANDING, DEFAULTS))
+    trials, said = [], []
+    for number, point in enumerate(made.points):
+        trials.append({"number": number, "state": "COMPLETE", "params": point, "error": None})
+        count = right[number % 2]
+        predicted = [0] * count + [1] * (100 - count)
+        loss = [0.1] * count + [2.0] * (100 - count)
+        said.append({"number": number, "classes": ["a", "b"], "truth": [0] * 100, "predicted": predicted, "loss": loss})
+
+    def last(number: int) -> dict[str, Any]:
+        share = right[number % 2] / 100
+        return {
+            "metrics": {"val_loss": valid[number % 2], "accuracy": 0.5, "test_accuracy": share, "test_loss": 1 - share}
+        }
+
+    return verdict.verdict(made, spec.load(file), trials, last, said)
+
+
+def test_a_clear_winner_beats_the_defaults(file: Path) -> None:
+    found = judged(file, (90, 60), (0.3, 0.5))
+    assert found.winner.candidate is STANDING
+    assert found.defaults
+    assert (found.defaults.said, found.defaults.better) == ("worse", True)
+    assert any("The winner beats the default settings: test_loss by -" in line for line in card.lines(found))
+
+
+def test_the_test_rows_do_not_choose(file: Path) -> None:
+    found = judged(file, (60, 90), (0.3, 0.5))
+    assert found.winner.candidate is STANDING
+    assert found.defaults
+    assert found.defaults.said == "better"
+    assert any("The winner is worse than the default settings" in line for line in card.lines(found))
+
+
+def test_two_that_cannot_be_told_apart_are_called_so(file: Path) -> None:
+    found = judged(file, (80, 79), (0.3, 0.5))
+    assert found.defaults
+    assert found.defaults.said == "not distinguishable"
+    said = list(card.lines(found))
+    assert any("The winner and the default settings are not distinguishable" in line for line in said)
+    assert any("Not distinguishable from the winner on these test rows: the defaults" in line for line in said)
+
+
+def test_defaults_that_win_are_said_to(file: Path) -> None:
+    found = judged(file, (60, 90), (0.5, 0.3))
+    assert found.defaults is None
+    assert any("the search found nothing better" in line for line in card.lines(found))
+
+
+def test_retrainings_that_are_missing_are_said(file: Path) -> None:
+    made = Promotion("pets", 1, "train", (11,), (STANDING,))
+    failed = {"number": 0, "state": "FAIL", "params": made.points[0], "error": "boom"}
+    with pytest.raises(StudyError, match="1 of 1 retrainings are missing; trial 0: boom; hpo requeue -s pets@promote"):
+        verdict.verdict(made, spec.load(file), [failed], lambda _: {}, [])
+
+
+def test_a_wish_keeps_to_what_was_promoted_before() -> None:
+    before = Promotion("pets", 4, "all", (1, 2), (STANDING,))
+    assert promote._as_before(Wish(), before) == Wish(4, 2, "all")
+    assert promote._as_before(Wish(seeds=3), before) == Wish(4, 3, "all")
+    assert Promotion.from_dict(json.loads(json.dumps(before.to_dict()))) == before
+
+
+def test_a_folder_of_another_study_is_not_replaced(tmp_path: Path) -> None:
+    card.check(tmp_path / "new", "pets")
+    card.check(tmp_path, "pets")
+    (tmp_path / "hpo.json").write_text('{"study": "cars"}')
+    with pytest.raises(HpoError, match="is no folder that a promotion of pets wrote"):
+        card.check(tmp_path, "pets")
+    card.check(tmp_path, "cars")
+
+
+def test_a_study_that_went_on_is_said(file: Path) -> None:
+    before = Promotion("pets", 1, "train", (1,), (STANDING,))
+    now = replace(before, candidates=(replace(STANDING, number=7),))
+    with pytest.raises(StudyError, match="the study went on: its best are trials 1 -> trials 7"):
+        promote._check_same(before, now)
