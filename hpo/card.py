@@ -14,6 +14,7 @@ import hpo
 from hpo import tables
 from hpo.errors import HpoError
 from hpo.intervals import Interval
+from hpo.promotion import Candidate
 from hpo.trained import Models
 from hpo.verdict import Comparison, Verdict
 
@@ -131,18 +132,18 @@ def lines(verdict: Verdict) -> Iterator[str]:
         yield "The winner is the objective as the study file writes it: the search found nothing better."
     else:
         yield _beside(verdict, defaults)
-    alike = [name(one.other.candidate.number) for one in verdict.comparisons if not one.is_told_apart]
+    alike = [called(one.other.candidate) for one in verdict.comparisons if not one.is_told_apart]
     if alike:
         yield f"Not distinguishable from the winner on these test rows: {', '.join(alike)}."
 
 
-def name(number: int | None) -> str:
-    """A configuration by the trial that it comes from."""
-    return "the defaults" if number is None else f"trial {number}"
+def called(candidate: Candidate) -> str:
+    """A configuration in a word or two: the defaults, or the trial that it comes from."""
+    return "the defaults" if candidate.defaults else f"trial {candidate.number}"
 
 
 def _chosen(verdict: Verdict) -> str:
-    winner = name(verdict.winner.candidate.number)
+    winner = called(verdict.winner.candidate)
     if verdict.winner.valid is None:
         return f"The winner is {winner}, the best of the search: no row was left to validate on."
     return f"The winner is {winner}, by its mean {verdict.metric} on the validation rows over fresh seeds."
@@ -174,7 +175,7 @@ def _making(verdict: Verdict, made: Made) -> Iterator[str]:
     fit = "training and validation rows" if promotion.fit == "all" else "training rows"
     facts = {
         "study": promotion.study,
-        "configuration": name(winner.candidate.number),
+        "configuration": called(winner.candidate),
         "retrained in": f"{promotion.companion}, trial {winner.trials[0].number}",
         "fitted on": fit,
         "rows": ", ".join(f"{count} {split}" for split, count in made.facts.get("rows", {}).items()),

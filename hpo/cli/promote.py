@@ -150,11 +150,16 @@ def _say(found: Verdict, made: Made, folder: Path, as_json: bool) -> None:
     if as_json:
         tables.print_json(_plain(found, made, folder))
         return
-    rows = [_row(found, standing) for standing in found.standings]
-    columns = ["configuration", "trial", found.tested, "+/-", "seeds", "beside the winner"]
+    columns = ["configuration", found.tested, "+/-", "seeds", "beside the winner"]
     if found.winner.valid is not None:
-        columns.insert(2, found.metric)
-    tables.show(rows, columns)
+        columns.insert(1, found.metric)
+    tables.show((_row(found, standing) for standing in found.standings), columns)
+    addresses = list(found.winner.candidate.params)
+    short = [address.rpartition(".")[2] for address in addresses]
+    settings = (
+        [card.called(one.candidate), *(one.candidate.params[name] for name in addresses)] for one in found.standings
+    )
+    tables.show(settings, ("\nconfiguration", *short))
     click.echo()
     for line in card.lines(found):
         click.echo(line)
@@ -163,13 +168,12 @@ def _say(found: Verdict, made: Made, folder: Path, as_json: bool) -> None:
 
 
 def _row(found: Verdict, standing: Standing) -> list[Any]:
+    from hpo import card
+
     beside = found.beside(standing)
-    candidate = standing.candidate
-    params = {address.rpartition(".")[2]: value for address, value in candidate.params.items()}
     valid = [standing.valid.mean] if standing.valid else []
     said = beside.said if beside else "winner"
-    shown: Any = "the defaults" if candidate.defaults else params
-    return [shown, candidate.number, *valid, standing.test.mean, standing.test.half, len(standing.trials), said]
+    return [card.called(standing.candidate), *valid, standing.test.mean, standing.test.half, len(standing.trials), said]
 
 
 def _plain(found: Verdict, made: Made, folder: Path) -> dict[str, Any]:
