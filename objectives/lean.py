@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from objectives.chances import quick_dropout
 from objectives.devices import Machine
 from objectives.lastblock import first_token
 from objectives.layers import FAMILIES
@@ -56,9 +57,14 @@ def _used_embeddings(case: Case) -> bool:
     return case.optimizer in ELEMENTWISE and used_embeddings(case.model, case.tokens)
 
 
+def _quick_dropout(case: Case) -> bool:
+    return quick_dropout(case.model, case.machine.device)
+
+
 _PIECES: dict[str, Callable[[Case], bool]] = {
     "without_padding": _without_padding,
     "first_token": _first_token,
     "used_embeddings": _used_embeddings,
     "attention_in_fp32": _attention_in_fp32,
+    "quick_dropout": _quick_dropout,
 }

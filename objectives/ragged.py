@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
+from objectives import byrow
 from objectives.attention import attend
 from objectives.devices import Machine
 from objectives.layers import at, prefix
@@ -36,7 +38,7 @@ def without_padding(model: Any, device: torch.device) -> bool:
     path = _PADDED.get(model.config.model_type)
     if path is None and not by_sdpa(model):
         return False
-    ragged = _Ragged(len(blocks) - 1)
+    ragged = _Ragged(len(blocks) - 1, by_row=path is None)
     model.register_forward_pre_hook(ragged.begin, with_kwargs=True)
     for block in dict.fromkeys(blocks):
         block.register_forward_pre_hook(ragged.enter, with_kwargs=True)
@@ -71,12 +73,14 @@ def by_sdpa(model: Any) -> bool:
 
 @dataclass
 class _Ragged:
-    """Where the tokens of the batch at hand are among its padded places; None where all are tokens, and from the last
-    block on."""
+    """Where the tokens of the batch at hand are among its padded places; None from the last block on, and where all are
+    tokens, unless attention is done row by row, which is quicker then, too."""
 
     last: int
+    by_row: bool
     place: int = 0
     places: Tensor | None = None
+    lengths: tuple[int, ...] = ()
     rows: int = 0
     longest: int = 0
 
@@ -84,7 +88,9 @@ class _Ragged:
         mask = inputs["attention_mask"]
         self.place = 0
         self.rows, self.longest = mask.shape
-        self.places = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
+        self.lengths = tuple(mask.sum(1).tolist())
+        full = not self.by_row and sum(self.lengths) == mask.numel()
+        self.places = None if full else mask.flatten().nonzero().squeeze(1)
 
     def enter(self, _block: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Pack before the first block, from [rows, longest, size] to [1, tokens, size], and unpack before the last."""
@@ -133,10 +139,20 @@ def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: 
     ragged = getattr(module, "ragged", None)
     if ragged is None or ragged.places is None:
         return attend(module, query, key, value, mask, **how), None
+    if not how.get("sliding_window"):
+        return _by_row(ragged.lengths, query, key, value, **how), None
     query, key, value = (
         ragged.padded(each[0].transpose(0, 1), ragged.places).transpose(1, 2) for each in (query, key, value)
     )
     return ragged.packed(attend(module, query, key, value, mask, **how), ragged.places), None
+
+
+def _by_row(lengths: Sequence[int], *parts: Tensor, scaling: float, dropout: float = 0.0, **_: Any) -> Tensor:
+    """From [1, heads, tokens, size] each to [1, tokens, heads, size]; in fp32 always, which so short products gain."""
+    with torch.autocast(parts[0].device.type, enabled=False):
+        query, key, value = (each[0].float() for each in parts)
+        found = byrow.attend(query, key, value, lengths, scaling, dropout)
+    return found.to(parts[0].dtype).unsqueeze(0)
 
 
 AttentionInterface.register(_RAGGED, _attend)

@@ -11,7 +11,7 @@ import torch
 from families import CONFIGS, WORDS
 
 from bench import tiny
-from objectives import lean, settings, trial
+from objectives import byrow, lean, settings, trial
 from objectives.evaluation import Evaluation, Result, Snapshot
 from objectives.host import Host
 
@@ -199,3 +199,20 @@ def test_a_checkpoint_of_other_pieces_is_passed_over(
     whole, states, _ = run(chosen())
     only()
     assert len(run(chosen(), resume=states[0])[0]) == len(whole)
+
+
+def test_rows_of_one_length_are_attended_to_row_by_row_too(
+    chosen: Callable[..., settings.Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[tuple[int, ...], float]] = []
+    attend = byrow.attend
+
+    def noted(*parts: Any) -> torch.Tensor:
+        seen.append((tuple(parts[3]), parts[5]))
+        return attend(*parts)
+
+    monkeypatch.setattr(byrow, "attend", noted)
+    _, _, result = run(chosen(**{"data.max_length": 4, "model.dropout": 0.1, "training.epochs": 1}))
+    assert result.facts["lean"] == [*BOTH, "used_embeddings", "quick_dropout"]
+    assert ((4,) * 8, 0.1) in seen, "of a step"
+    assert 0.0 in {dropout for _, dropout in seen}, "of an evaluation"
