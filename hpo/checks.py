@@ -25,7 +25,7 @@ class Head(Setting):
     search: Any = None
     points: list[dict[str, Any]] = Field([], description="settings to compare, each run once; instead of search")
     sampler: Any = "tpe"
-    pruner: Any = "asha"
+    pruner: Any = "percentile"
     metric: str = "val_loss"
     trials: int | None = Field(None, ge=1, description="null: the points of a list or a grid, else 20")
     seed: int = Field(0, ge=0, lt=2**32)

@@ -208,7 +208,7 @@ def _ranged(address: str, value: Any, why: str = "") -> Guess:
 
 def _judged(rows: Rows) -> Iterator[Guess]:
     yield Guess(("sampler",), "tpe")
-    yield Guess(("pruner",), "asha", "stops bad trials early")
+    yield Guess(("pruner",), "percentile", "stops the worst quarter at each evaluation")
     if rows.imbalance >= 3:
         yield Guess(("metric",), "f1_macro", "the classes differ in size, and all count the same")
     else:

@@ -111,7 +111,7 @@ class Percentile(Method):
 
     in_epochs: ClassVar[tuple[str, ...]] = ("n_warmup_steps", "interval_steps")
     kind: Literal["percentile"] = "percentile"
-    percentile: float = Field(ge=0, le=100)
+    percentile: float = Field(75.0, ge=0, le=100)
     n_startup_trials: int = Field(5, ge=0)
     n_warmup_steps: Epochs = 0
     interval_steps: SomeEpochs = 1

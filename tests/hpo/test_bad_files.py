@@ -136,14 +136,14 @@ OVERRIDES = {
     "sampler.n_startup=3": "--set sampler.n_startup: unknown setting; did you mean n_startup_trials?",
     "sampler={kind: random, seed: 3}": "--set sampler.seed: unknown setting; known: kind",
     "sampler={kind: tpe, group: true, multivariate: false}": ("--set sampler: group: true needs multivariate: true"),
-    "pruner.reduction_factor=1": "--set pruner.reduction_factor: 1 is too low; it must be at least 2",
-    "pruner.min_resource=auto": "--set pruner.min_resource: 'auto' is not a number",
-    "pruner.min_resource=0.3": (
+    "pruner={kind: asha, reduction_factor: 1}": "--set pruner.reduction_factor: 1 is too low; it must be at least 2",
+    "pruner={kind: asha, min_resource: auto}": "--set pruner.min_resource: 'auto' is not a number",
+    "pruner={kind: asha, min_resource: 0.3}": (
         "--set pruner.min_resource: 0.3 epochs end between two evaluations; "
         "raise evaluations_per_epoch or give whole epochs"
     ),
-    "pruner.min_resource=9": "--set pruner.min_resource: 9 epochs are beyond a trial's 3; lower it",
-    "pruner=percentile": "--set pruner.percentile: is missing; add it",
+    "pruner={kind: asha, min_resource: 9}": "--set pruner.min_resource: 9 epochs are beyond a trial's 3; lower it",
+    "pruner=patient": "--set pruner.patience: is missing; add it",
     "pruner=threshold": "--set pruner: threshold needs lower, upper or both",
     "pruner={kind: threshold, lower: 2, upper: 1}": "--set pruner: lower 2 is above upper 1; swap them",
     "pruner={kind: hyperband, min_resource: 2, max_resource: 1}": (
@@ -232,11 +232,11 @@ SEARCHES = {
         "training: warmup_ratio and warmup_steps are both set; keep one"
     ),
     "{training.epochs: [1, 3]}": (
-        "search.training.epochs: a pruner compares trials of one length, and pruner is asha; use pruner: none"
+        "search.training.epochs: a pruner compares trials of one length, and pruner is percentile; use pruner: none"
     ),
     "{training.evaluations_per_epoch: [1, 2]}": (
         "search.training.evaluations_per_epoch: "
-        "a pruner compares trials of one length, and pruner is asha; use pruner: none"
+        "a pruner compares trials of one length, and pruner is percentile; use pruner: none"
     ),
 }
 
@@ -257,7 +257,8 @@ PAIRS = {
         "metric: 'f1[a]' names a class, and a simulated objective has none"
     ),
     ("objective={simulated: {}}", "search={simulated.evaluations: [1, 2]}"): (
-        "search.simulated.evaluations: a pruner compares trials of one length, and pruner is asha; use pruner: none"
+        "search.simulated.evaluations: "
+        "a pruner compares trials of one length, and pruner is percentile; use pruner: none"
     ),
 }
 
@@ -329,7 +330,9 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 
 
 def test_every_wrong_range_is_said_at_once() -> None:
-    lines = said("search={model.dropout: [2], model.frozen_layers: [-1]}", "pruner.min_resource=9").splitlines()
+    lines = said(
+        "search={model.dropout: [2], model.frozen_layers: [-1]}", "pruner={kind: asha, min_resource: 9}"
+    ).splitlines()
     assert [line.split(":")[0] for line in lines] == ["--set search.model.dropout", "--set search.model.frozen_layers"]
 
 

@@ -44,7 +44,7 @@ def test_defaults(load: Load) -> None:
     found = load()
     assert (found.metric, found.direction, found.trials, found.seed) == ("val_loss", "minimize", 20, 0)
     assert (found.max_attempts, found.enqueue, found.enqueue_defaults) == (3, (), True)
-    assert (found.sampler.kind, found.pruner.kind) == ("tpe", "asha")
+    assert (found.sampler.kind, found.pruner.kind) == ("tpe", "percentile")
 
 
 def test_a_byte_order_mark_is_passed_over(load: Load) -> None:
