@@ -61,7 +61,7 @@ MUTATIONS = (
     Mutation(
         "a checkpoint that is not worth its cost is skipped",
         "hpo/keeping.py",
-        "self._spent + self.pace.seconds(size) <= SHARE * trained",
+        "self.spent + self.pace.seconds(size) <= SHARE * trained",
         "True",
         (f"{KEEPING}::test_the_first_one_is_skipped_where_the_trial_is_too_short_for_it",),
     ),

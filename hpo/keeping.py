@@ -45,13 +45,14 @@ class Keeper:
     """The checkpoints of one attempt: saved when enough time has passed to be worth the cost.
 
     `seconds` is the least time between two, and 0 saves at every evaluation, whatever it costs. `pace` is shared with
-    other attempts of this process. A disk or a memory that is full costs the checkpoint, not the trial.
+    other attempts of this process; `spent` is how many seconds they took. A disk or a memory that is full costs the
+    checkpoint, not the trial.
     """
 
     def __init__(self, folder: str, seconds: float, attempt: int = 1, pace: Pace | None = None) -> None:
         self.checkpoints, self.seconds, self.pace = Checkpoints(folder, attempt), seconds, pace or Pace()
         self._began = self._saved = time.monotonic()
-        self._spent = 0.0
+        self.spent = 0.0
 
     def resume(self) -> tuple[Snapshot | None, list[Dispatch]]:
         """The newest whole snapshot, if any, and the evaluations up to it that its worker could not deliver."""
@@ -83,14 +84,14 @@ class Keeper:
         else:
             self.pace.note(evaluation.snapshot_bytes, time.monotonic() - began)
         self._saved = time.monotonic()
-        self._spent += self._saved - began
+        self.spent += self._saved - began
 
     def _is_worth(self, size: int, now: float) -> bool:
         """Whether all that was written so far, and so many bytes more, cost little beside the time of the trial."""
         if not self.seconds:
             return True
-        trained = now - self._began - self._spent
-        return now - self._saved >= self.seconds and self._spent + self.pace.seconds(size) <= SHARE * trained
+        trained = now - self._began - self.spent
+        return now - self._saved >= self.seconds and self.spent + self.pace.seconds(size) <= SHARE * trained
 
     def clear(self) -> None:
         """The trial is over: nothing is left of it."""

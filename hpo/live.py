@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
+from rich.control import Control
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.segment import ControlType
 
-from hpo import tables
+from hpo import panel, tables
 from hpo.database import LOST
+from hpo.panel import Space
+from hpo.report import Report
+from hpo.spending import Spending, spending
 
 Row = dict[str, Any]
 REFRESH_SECONDS = 1.0
 LINE_SECONDS = 10.0
+SUM_SECONDS = 10.0  # what a study has spent is added up this often at most, but for when a trial ends
+
+
+class Look:
+    """How a study stands, all that the view shows of it, each time it is called."""
+
+    def __init__(self, report: Report, study: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.report, self.study, self.clock = report, study, clock
+        self._sums: Spending | None = None
+        self._summed, self._over = float("-inf"), -1
+
+    def __call__(self) -> Row:
+        state = self.report.watched(self.study)
+        over = panel.finished(state)
+        if over != self._over or self.clock() - self._summed >= SUM_SECONDS:
+            self._sums = spending(self.report.spent(self.study), state["remaining"] + state["waiting"])
+            self._summed, self._over = self.clock(), over
+        return state | {"spending": self._sums}
 
 
 class View:
-    """Shows what `progress` returns (as `hpo.report.Report.progress`), asked for at most once a second."""
+    """Shows what `progress` returns (as a Look does), asked for at most once a second.
+
+    `state` is what was shown last, None before; `since` says what the clock counts.
+    """
 
     def __init__(
         self,
         progress: Callable[[], Row],
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
+        since: str = "elapsed",
     ) -> None:
-        self.progress, self.clock = progress, clock
+        self.progress, self.clock, self.since = progress, clock, since
         self.console = console or tables.console(stderr=True)
+        self.state: Row | None = None
         self._live = (
             Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
         )
+        self._drawn: tuple[int, list[int]] = (0, [])
         self._began = clock()
         self._asked = self._printed = float("-inf")
         self._first_finished: int | None = None
@@ -55,35 +82,37 @@ class View:
             return
         self._asked = self.clock()
         try:
-            state = self.progress()
+            self.state = state = self.progress()
         except LOST:
             self._note("the database does not answer; waiting for it")
             return
         if self._live:
-            self._live.update(self.panel(state), refresh=True)
+            self._draw(self._live, self.panel(state))
         else:
-            self._note(f"{counts(state)}{_best(state)}", f"{self._clock(state)}  ")
+            found = panel.best(state, ago=False)  # it would be news each second
+            self._note(f"{panel.counts(state)}{found and f'; {found}'}", f"{self._clock(state)}  ")
 
     def say(self, line: str) -> None:
         """A line that stays, above the view."""
         self.console.print(line, markup=False)
 
     def panel(self, state: Row) -> RenderableType:
-        """The whole view."""
-        done = finished(state)
-        total = max(done + state["running"] + state["waiting"] + state["remaining"], 1)
-        bar = ProgressBar(total=total, completed=done, width=40)
-        workers = tables.table([_worker(row) for row in state["trials_running"]], _COLUMNS)
-        head = Table.grid(padding=(0, 2))
-        head.add_row(bar, f"{done}/{total}", self._clock(state))
-        return Group(
-            head,
-            Text(counts(state)),
-            Text(""),
-            workers,
-            Text(""),
-            Text(_best(state).removeprefix("; ") or "no trial is complete yet", style="green"),
-        )
+        """The whole view, as wide and as high as the terminal is now."""
+        width, height = self.console.size
+        ticks = panel.TICKS if self.console.encoding.startswith("utf") else panel.PLAIN_TICKS
+        return panel.panel(state, self._clock(state), Space(width, height, ticks))
+
+    def _draw(self, live: Live, made: RenderableType) -> None:
+        """Put a frame in the place of the last one, which a narrower terminal has broken into more lines."""
+        width = self.console.width
+        was, lengths = self._drawn
+        if width < was:
+            more = sum(max(math.ceil(length / width), 1) - 1 for length in lengths)
+            erased = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
+            self.console.control(Control(*(erased * more)))
+        live.update(made, refresh=True)
+        drawn = self.console.render_lines(made, pad=False)
+        self._drawn = (width, [sum(segment.cell_length for segment in line) for line in drawn])
 
     def _note(self, news: str, when: str = "") -> None:
         """A plain line when something changed, but not too often."""
@@ -92,46 +121,19 @@ class View:
             self.console.print(f"{when}{news}", markup=False)
 
     def _clock(self, state: Row) -> str:
-        elapsed = self.clock() - self._began
-        done = finished(state)
-        if self._first_running is None and _running(state):
+        togo = self._to_go(state)
+        remaining = f", about {tables.duration(togo)} to go" if togo else ""
+        return f"{tables.duration(self.clock() - self._began)} {self.since}{remaining}"
+
+    def _to_go(self, state: Row) -> float | None:
+        """The seconds that are left: as quick as it went here, else as what is over took on average."""
+        done, left = panel.finished(state), panel.left(state)
+        if self._first_running is None and panel.running(state):
             self._first_running = self.clock()
         worked = self.clock() - (self._first_running or self._began)  # starting up tells nothing of what is to come
         self._first_finished = done if self._first_finished is None else self._first_finished
         here = done - self._first_finished
-        left = state["running"] + state["waiting"] + state["remaining"]
-        remaining = f", about {tables.duration(worked / here * left)} to go" if here and left else ""
-        return f"{tables.duration(elapsed)} elapsed{remaining}"
-
-
-def finished(state: Row) -> int:
-    """How many trials are over, however they ended."""
-    return int(state["complete"] + state["pruned"] + state["failed"])
-
-
-def counts(state: Row) -> str:
-    """The counts of a study in words."""
-    queued = state["waiting"] + state["remaining"]
-    held = f"{state['state']}: " if state.get("state") in ("paused", "stopped") else ""
-    return (
-        f"{held}{state['complete']} done, {state['pruned']} pruned, {_running(state)} running, "
-        f"{state['failed']} failed, {queued} queued"
-    )
-
-
-def _running(state: Row) -> int:
-    return sum(1 for trial in state["trials_running"] if trial["activity"] == "running")
-
-
-_COLUMNS = ("trial", "worker", "epoch", "value", "seconds", "parameters")
-
-
-def _worker(trial: Row) -> tuple[Any, ...]:
-    params = {name.rpartition(".")[2]: value for name, value in trial["params"].items()}
-    what = trial["activity"] if trial["activity"] != "running" else trial["worker"].rpartition(".")[2]
-    return trial["number"], what, trial["epoch"], trial["value"], round(trial["seconds"] or 0), params
-
-
-def _best(state: Row) -> str:
-    best = state["best"]
-    return f"; best {state['metric']} {tables.shown(best['value'])} (trial {best['number']})" if best else ""
+        if here and left:
+            return worked / here * left
+        sums, running = state.get("spending"), panel.running(state)
+        return sums.to_finish / running if sums and sums.to_finish and running else None

@@ -40,6 +40,58 @@ WHERE a.current AND a.ended IS NULL AND a.beat >= clock_timestamp() - a.grace
 ORDER BY a.host, a.worker
 """
 
+_ENDED = """
+SELECT extract(epoch FROM clock_timestamp() - finished)::double precision AS seconds_ago
+FROM hpo.trials WHERE study = :study AND number = :number
+"""
+
+_WATCHED = """
+SELECT t.number, t.worker, t.attempts, t.activity, t.params, c.losses, l.epoch, l.value, l.metrics,
+       extract(epoch FROM clock_timestamp() - t.started)::double precision AS seconds,
+       coalesce(t.params ->> 'training.epochs', s.spec #>> '{objective,training,epochs}',
+                s.spec #>> '{objective,simulated,evaluations}') AS epochs
+FROM hpo.trials t JOIN hpo.studies s USING (study)
+LEFT JOIN LATERAL (SELECT array_agg(val_loss ORDER BY step) AS losses FROM hpo.learning_curves x
+                   WHERE x.study = t.study AND x.number = t.number) c ON true
+LEFT JOIN LATERAL (SELECT epoch, value, metrics FROM hpo.learning_curves x
+                   WHERE x.study = t.study AND x.number = t.number ORDER BY step DESC LIMIT 1) l ON true
+WHERE t.study = :study AND t.state = 'RUNNING' ORDER BY t.number
+"""
+
+_SPENT = """
+WITH mine AS (
+    SELECT *, extract(epoch FROM coalesce(ended, clock_timestamp()) - started)::double precision AS seconds,
+           row_number() OVER (PARTITION BY trial_id ORDER BY attempt DESC) = 1 AS newest
+    FROM hpo.attempts WHERE study_id = (SELECT study_id FROM studies WHERE study_name = :study)
+), gaps AS (
+    SELECT trial_id, started, lag(ended) OVER (PARTITION BY worker ORDER BY started) AS before
+    FROM hpo.attempts WHERE worker IN (SELECT worker FROM mine)
+), waits AS (
+    SELECT trial_id, sum(greatest(extract(epoch FROM started - before), 0))::double precision AS seconds
+    FROM gaps GROUP BY trial_id
+), tries AS (
+    SELECT trial_id, sum(seconds) AS work, coalesce(sum(seconds) FILTER (WHERE NOT newest), 0) AS earlier,
+           bool_or(newest AND outcome = 'pruned' AND error IS NULL) AS by_pruner
+    FROM mine GROUP BY trial_id
+), places AS (
+    SELECT trial_id, json_object_agg(device, seconds) AS devices
+    FROM (SELECT trial_id, coalesce(facts ->> 'device', 'unknown') AS device, sum(seconds) AS seconds
+          FROM mine GROUP BY 1, 2) m GROUP BY trial_id
+), learned AS (
+    SELECT trial_id, max(epoch) AS epochs, count(*) AS evaluations,
+           sum((metrics ->> 'seconds')::double precision) AS learned
+    FROM hpo.metrics WHERE trial_id IN (SELECT trial_id FROM mine) GROUP BY trial_id
+)
+SELECT t.number, t.state::text AS state, a.work, a.earlier, coalesce(w.seconds, 0) AS waiting, a.by_pruner,
+       p.devices, m.epochs, m.evaluations, m.learned, coalesce(r.seconds, '{}') AS phases,
+       r.facts -> 'frozen' AS frozen, coalesce((r.facts ->> 'cached')::boolean, false) AS cached,
+       coalesce(r.facts ->> 'device_name', r.facts ->> 'device') AS device,
+       coalesce(r.settings #>> '{training,epochs}', r.settings #>> '{simulated,evaluations}')::integer AS of_epochs
+FROM tries a JOIN trials t USING (trial_id) JOIN places p USING (trial_id) LEFT JOIN waits w USING (trial_id)
+LEFT JOIN learned m USING (trial_id) LEFT JOIN hpo.results r USING (trial_id)
+ORDER BY t.number
+"""
+
 
 @contextmanager
 def read(config: Config) -> Iterator[Report]:
@@ -115,6 +167,14 @@ class Report:
             study=study,
         )
 
+    def spent(self, study: str) -> list[Row]:
+        """What each trial of a study took, in seconds, as `hpo.spending` adds it up.
+
+        `work` is that of all attempts and `earlier` of all but the last, `waiting` its workers' before it, `learned`
+        that of its evaluations and the training before them; `phases` are those of the way to its result.
+        """
+        return self._rows(_SPENT, study=study)
+
     def best(self, study: str) -> Row | None:
         """The best complete trial with its parameters and the metrics of its best step; None while there is none."""
         order = _addresses(self.study(study)["spec"])
@@ -142,6 +202,17 @@ class Report:
             "WHERE t.study = :study AND t.state = 'RUNNING' ORDER BY t.number",
             study=study,
         )
+
+    def watched(self, study: str) -> Row:
+        """As `progress`, with what a live view shows of each trial that runs, and how long ago the best one ended.
+
+        Of a trial: `epochs` that it has in all, its validation `losses` so far, all `metrics` of its last evaluation.
+        """
+        found = self.study(study)
+        best = self.best(study)
+        if best:
+            best |= self._rows(_ENDED, study=study, number=best["number"])[0]
+        return found | {"trials_running": self._rows(_WATCHED, study=study), "best": best}
 
     def workers(self) -> list[Row]:
         """The workers that hold a trial and live, in all studies; those that wait for one are not in the books."""

@@ -151,6 +151,7 @@ class RunningTrial:
         self._first = True  # of this attempt: perhaps an earlier one was under another pruner
         self._runtime: Mapping[str, Any] = {}  # as it is kept
         self.result: Result | None = None  # what is known of the trial so far
+        self.checkpointing = 0.0  # seconds of what the result calls report
 
     def report(self, evaluation: Evaluation, attempt: int | None = None) -> bool:
         """Record an evaluation and return the pruner's verdict; one that is recorded already is passed over.
@@ -285,10 +286,17 @@ class RunningTrial:
                 "trial": self.claim.trial_id,
                 "settings": rows.as_json(settings),
                 "parameters": result and result.trainable_parameters,
-                "seconds": rows.as_json(dict(result.seconds) if result else {}),
+                "seconds": rows.as_json(_phases(result, self.checkpointing) if result else {}),
                 "facts": rows.as_json(dict(result.facts) if result else {}),
             },
         )
+
+
+def _phases(result: Result, checkpointing: float) -> dict[str, float]:
+    """The trial's seconds by phase, this attempt's checkpoints apart from the reports that they are part of."""
+    found = dict(result.seconds)
+    some = min(checkpointing, found.get("report", 0.0))
+    return {**found, "report": found["report"] - some, "checkpoint": some} if some else found
 
 
 _HOPELESS = text(

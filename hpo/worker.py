@@ -305,6 +305,7 @@ class Work:
         if stopping or not math.isfinite(value) or self.delivery.given_up():
             self._settle()
         self.keeper.offer(evaluation, self.delivery.undelivered(), last=stopping)
+        trial.checkpointing = self.keeper.spent
         if stopping:
             raise Released
 

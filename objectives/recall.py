@@ -8,8 +8,9 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import BinaryIO
 
 import torch
@@ -36,6 +37,18 @@ BATCH = 64
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
+@dataclass(frozen=True)
+class States:
+    """The rows of each split with their states, and `work`, a trial's fact: how much computing they stand for.
+
+    A token in a block is the unit: by a split's name what a pass over it takes, in `built` what was computed here, in
+    `seconds`.
+    """
+
+    rows: dict[str, list[Example]]
+    work: dict[str, float]
+
+
 def recalled(
     frozen: Frozen,
     splits: Mapping[str, Sequence[Example]],
@@ -44,7 +57,7 @@ def recalled(
     cache: Cache,
     certain: bool = False,
     heed: Heed = unheeded,
-) -> dict[str, list[Example]] | None:
+) -> States | None:
     """The rows with their states, each split's computed at most once by all who share the cache.
 
     None where that does not pay, which `certain` passes over, or where it cannot be: the reason is in the log. Raises
@@ -99,6 +112,7 @@ class _Library:
 
     def __init__(self, offered: worth.Offer, splits: Mapping[str, Sequence[Example]], cache: Cache, heed: Heed) -> None:
         self.offer, self.cache, self.heed = offered, cache, heed
+        self.built, self.seconds = 0, 0.0
         self.frozen, self.machine = offered.frozen, offered.machine
         self.rows, self.parts, self.own = offered.rows, offered.parts, offered.own
         self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
@@ -110,7 +124,7 @@ class _Library:
             for part in self.parts
         }
 
-    def recalled(self, course: Course | None) -> dict[str, list[Example]] | None:
+    def recalled(self, course: Course | None) -> States | None:
         """The rows with their states, built where it pays for this course, or in any case without one."""
         if not all(self._there()):
             reason = course and self.offer.refused(course)
@@ -124,7 +138,9 @@ class _Library:
                 for name in self.rows:
                     self._build(name)
         pooled = self.own.pooling is not None
-        return {name: rows.recalled(self._read(name), pooled) for name, rows in self.rows.items()}
+        found = {name: rows.recalled(self._read(name), pooled) for name, rows in self.rows.items()}
+        passes = {name: rows.tokens * self.own.depth for name, rows in self.rows.items()}
+        return States(found, {**passes, "built": self.built, "seconds": self.seconds})
 
     def _there(self) -> list[Path | None]:
         return [self.cache.find(self.keys[name, self.own], self.heed) for name in self.rows]
@@ -142,7 +158,7 @@ class _Library:
         missing = {part: key for part, key in keys.items() if self.cache.find(key, self.heed) is None}
         if not missing:
             return
-        rows, streams = self.rows[name], dict[Part, BinaryIO]()
+        rows, streams, began = self.rows[name], dict[Part, BinaryIO](), perf_counter()
         with ExitStack() as stack, reading(self.frozen, self.machine, missing) as read:
             for some in chunks(rows.order, BATCH):
                 self.heed()
@@ -153,6 +169,8 @@ class _Library:
                         streams[part] = stack.enter_context(self.cache.write(missing[part], size))
                         streams[part].write(header)
                     streams[part].write(states.contiguous().view(torch.uint8).cpu().numpy().tobytes())
+        self.built += rows.tokens * max(part.depth for part in missing)
+        self.seconds += perf_counter() - began
 
 
 Reader = Callable[[Sequence[Example]], dict[Part, Tensor]]

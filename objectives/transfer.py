@@ -113,7 +113,8 @@ class _Work:
         with watch("load"):
             which, model = identity(self.source), load(self.settings, self.source, self.rows)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
-        lesson = self._recalled(model, schedule, which)
+        recalled = self._recalled(model, schedule, which)
+        lesson, frozen = recalled or (None, {})
         with watch("load"):
             pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine))
             how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
@@ -123,7 +124,7 @@ class _Work:
                 watch.add(self.resume.values["seconds"])
 
         def result() -> Result:
-            facts = {**self._runtime(how), **sizes, **self._facts(schedule)}
+            facts = {**self._runtime(how), **sizes, **self._facts(schedule), **frozen}
             return Result(state.progress.evaluations, trainable, dict(watch.seconds), facts)
 
         held = [state]
@@ -147,10 +148,10 @@ class _Work:
             raise
         return result()
 
-    def _recalled(self, model: Any, schedule: Plan, which: str) -> trainer.Lesson | None:
-        """The lesson with what frozen blocks compute, and these taken out of the model; None: each batch runs them.
+    def _recalled(self, model: Any, schedule: Plan, which: str) -> tuple[trainer.Lesson, dict[str, Any]] | None:
+        """The lesson with what frozen blocks compute, these taken out of the model, and the facts of that.
 
-        A trial that continues does as it did before.
+        None: each batch runs them. A trial that continues does as it did before.
         """
         frozen, before = frozen_of(self.settings, model, self.lesson), self.earlier.get("cached")
         if self.cache is None or frozen is None or before is False:
@@ -164,7 +165,7 @@ class _Work:
         if found is None:
             return None
         recall.forget(frozen)
-        return on_states(self.lesson, found)
+        return on_states(self.lesson, found.rows), {"frozen": found.work}
 
     def _write(self, held: Sequence[State], folder: Path) -> None:
         """The model as it is trained by now, whole again; raises OSError."""

@@ -179,7 +179,7 @@ def viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
     title = f"{spec.study}: {spec.trials} trials, {drawn} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
     click.echo(title, err=True)
     click.echo(studies.subject(spec, config.data_root), err=True)
-    with report.read(config) as rows, live.View(lambda: rows.progress(spec.study)) as view:
+    with report.read(config) as rows, live.View(live.Look(rows, spec.study)) as view:
         yield view
 
 

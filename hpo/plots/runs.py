@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -14,10 +14,17 @@ from hpo.errors import StudyError
 from hpo.plots import style
 from hpo.plots.story import Row, Story
 from hpo.plots.style import BEST, MARKS
+from hpo.spending import OUTCOMES, REPEATED, UNFINISHED, repeated, spending
 from hpo.tables import duration, shown
 
-OUTCOMES = {"complete": "COMPLETE", "pruned": "PRUNED", "fail": "FAIL", None: "RUNNING"}
+ENDINGS = {"complete": "COMPLETE", "pruned": "PRUNED", "fail": "FAIL", None: "RUNNING"}
 LOST = style.Mark("given back or died", "#CC79A7", "s", 64)
+BECAME = {
+    **{name: MARKS[state] for state, name in OUTCOMES.items()},
+    UNFINISHED: MARKS["RUNNING"],
+    REPEATED: style.Mark("repeated", LOST.colour, "s", 64),
+}
+"""How the sums of `hpo.spending` are drawn."""
 
 
 def history(story: Story, _: Sequence[str] = ()) -> Figure:
@@ -100,7 +107,7 @@ def cost(story: Story, _: Sequence[str] = ()) -> Figure:
     ends = sorted(story.attempts, key=lambda row: row["until"])
     spent = list(itertools.accumulate(_seconds(row) for row in ends))
     _bought(left, story, {row["number"]: at for row, at in zip(ends, spent, strict=True)})
-    _spent(right, ends)
+    _spent(right, story)
     style.legend(made, left)
     return made
 
@@ -141,7 +148,7 @@ def _worker_ticks(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _outcome(attempt: Row) -> style.Mark:
-    return MARKS[OUTCOMES[attempt["outcome"]]] if attempt["outcome"] in OUTCOMES else LOST
+    return MARKS[ENDINGS[attempt["outcome"]]] if attempt["outcome"] in ENDINGS else LOST
 
 
 def _unit(seconds: float) -> tuple[float, str]:
@@ -192,21 +199,22 @@ def _bought(axes: Axes, story: Story, spent: dict[int, float]) -> None:
     axes.set_xlim(left=0)
 
 
-def _spent(axes: Axes, attempts: Sequence[Row]) -> None:
-    """The time by what its trial came to."""
-    seconds: dict[str, float] = defaultdict(float)
-    trials: dict[str, set[int]] = defaultdict(set)
-    for row in attempts:
-        state = row["state"] if row["state"] in MARKS else "RUNNING"
-        seconds[state] += _seconds(row)
-        trials[state].add(row["number"])
+def _spent(axes: Axes, story: Story) -> None:
+    """The time by what became of it."""
+    seconds = spending(story.spent).outcomes
+    trials = Counter(OUTCOMES.get(row["state"], UNFINISHED) for row in story.spent)
+    trials[REPEATED] = sum(1 for row in story.spent if repeated(row))
+    shown = [name for name in BECAME if name in seconds]
     unit, name = _unit(sum(seconds.values()))
-    states = [state for state in MARKS if state in seconds]
-    colours = [MARKS[state].colour for state in states]
-    bars = axes.bar(states, [seconds[state] / unit for state in states], width=0.7, color=colours)
-    said = [f"{duration(seconds[state])}\n{_counted(len(trials[state]))}" for state in states]
+    bars = axes.bar(
+        range(len(shown)),
+        [seconds[one] / unit for one in shown],
+        width=0.7,
+        color=[BECAME[one].colour for one in shown],
+    )
+    said = [f"{duration(seconds[one])}\n{_counted(trials[one])}" for one in shown]
     axes.bar_label(bars, said, padding=4, fontsize=11, color=style.INK)
-    axes.set_xticks(range(len(states)), [MARKS[state].label for state in states])
+    axes.set_xticks(range(len(shown)), [BECAME[one].label for one in shown])
     axes.set(ylabel=f"{name} of work")
     axes.margins(y=0.16)
     axes.grid(False, axis="x")

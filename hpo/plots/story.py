@@ -70,7 +70,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Story:
-    """A study as far as pictures show it; trials by number, curves by trial and step, attempts by start."""
+    """A study as far as pictures show it; trials by number, curves by trial and step, attempts by start.
+
+    `spent` is what each trial took, as `hpo.spending` adds it up.
+    """
 
     spec: StudySpec
     direction: Direction
@@ -78,6 +81,7 @@ class Story:
     curves: Sequence[Row]
     attempts: Sequence[Row]
     best: Row | None
+    spent: Sequence[Row] = ()
     legible: Callable[[str], str] = str
 
     @property
@@ -152,6 +156,7 @@ def read(report: Report, study: str) -> Story:
         curves=report.curves(study),
         attempts=report.attempts(study),
         best=report.best(study),
+        spent=report.spent(study),
     )
 
 

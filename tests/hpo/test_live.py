@@ -13,10 +13,14 @@ from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from hpo.errors import DatabaseError
-from hpo.live import LINE_SECONDS, REFRESH_SECONDS, View, counts
+from hpo.live import LINE_SECONDS, REFRESH_SECONDS, SUM_SECONDS, Look, View
+from hpo.panel import AROUND, FEWEST, PLAIN_TICKS, counts, sparkline
+from hpo.spending import Saving, Spending
 
 PARAMS = {"training.learning_rate": 0.000123456, "training.batch_size": 16}
 RUNNING = {"number": 5, "activity": "running", "worker": "host.77.2", "epoch": 1.5, "value": 0.4321987, "seconds": 61.7}
+RUNNING |= {"epochs": "4", "losses": [0.9, 0.5, 0.4], "metrics": {"examples_per_second": 123.4}}
+SPENDING = Spending(3600.0, 0.0, devices={"cpu": 1800.0, "gpu 7": 1800.0}, pruning=Saving(90.0, 1), to_finish=300.0)
 PAUSED = {"number": 6, "activity": "paused", "worker": "host.77.1", "epoch": None, "value": None, "seconds": None}
 STATE: dict[str, Any] = {
     "metric": "val_loss",
@@ -130,27 +134,122 @@ def test_a_bug_is_no_lost_database(progress: Progress) -> None:
         view()
 
 
-@pytest.mark.parametrize("width", [160, 60])
-def test_the_panel_shows_everything_at_any_width(progress: Progress, width: int) -> None:
-    with shown(progress, width) as (view, output):
-        view.console.print(view.panel(STATE))
-    said = plain(output)
-    flat = re.sub(r"\s", "", said)
-    assert max(map(len, said.splitlines())) <= width
-    assert "4/12" in said
-    assert re.sub(r"\s", "", LINE.partition(";")[0]) in flat
-    for value in ("5", "2", "1.5", "0.4322", "62", "learning_rate=0.00012346", "batch_size=16", "6", "paused"):
-        assert value in flat
-    assert "bestval_loss0.32177(trial3)" in flat
-    assert "training." not in said
+def frame(progress: Progress, state: dict[str, Any], width: int, height: int = 40) -> list[str]:
+    """The lines of the panel on such a terminal."""
+    output = StringIO()
+    console = Console(file=output, force_terminal=True, width=width, height=height, color_system=None)
+    console.print(View(progress, console, progress.clock).panel(state))
+    return plain(output).splitlines()
 
 
-def test_a_wide_panel_has_a_line_a_trial(progress: Progress) -> None:
-    with shown(progress, 160) as (view, output):
+@pytest.mark.parametrize("width", [160, 100, 80, 60, 40])
+@pytest.mark.parametrize("workers", [1, 24])
+def test_no_line_is_wider_than_the_terminal_and_each_worker_has_one(
+    progress: Progress, width: int, workers: int
+) -> None:
+    trials = [RUNNING | {"params": PARAMS, "number": number} for number in range(workers)]
+    lines = frame(progress, STATE | {"trials_running": trials, "spending": SPENDING}, width)
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines if "1.5/4" in line] == [str(n) for n in range(workers)]
+    assert any("4/12" in line for line in lines)
+
+
+def test_what_a_narrow_terminal_has_no_room_for_is_left_out(progress: Progress) -> None:
+    heads = {width: frame(progress, STATE, width)[3].split() for width in (160, 80, 60)}
+    assert heads[160] == ["trial", "worker", "epoch", "loss", "value", "rows/s", "memory", "time", "parameters"]
+    assert heads[80] == ["trial", "worker", "epoch", "loss", "value", "rows/s", "memory", "parameters"]
+    assert heads[60] == ["trial", "worker", "epoch", "loss", "value", "parameters"]
+
+
+def test_a_low_terminal_shows_as_many_workers_as_it_has_lines(progress: Progress) -> None:
+    trials = [RUNNING | {"params": PARAMS, "number": number} for number in range(30)]
+    state = STATE | {"trials_running": trials, "spending": SPENDING}
+    lines = frame(progress, state, 100, 20)
+    assert len(lines) <= 20
+    assert f"and {30 - (20 - AROUND - 1)} more" in lines
+    assert f"and {30 - FEWEST + 1} more" in frame(progress, state, 100, 5)
+    assert not any("more" in line for line in frame(progress, state, 100, 60))
+
+
+def test_a_wide_panel_says_all_of_a_trial(progress: Progress) -> None:
+    running = RUNNING | {"params": PARAMS, "metrics": {"examples_per_second": 123.4, "peak_memory_bytes": 1.5 * 2**30}}
+    rows = [
+        line.split() for line in frame(progress, STATE | {"trials_running": [running, STATE["trials_running"][1]]}, 160)
+    ]
+    params = ["learning_rate=0.00012346", "batch_size=16"]
+    assert ["5", "2", "1.5/4", "█▂▁", "0.4322", "123", "1.5G", "01:02", *params] in rows
+    assert ["6", "paused", "0", "00:00"] in rows
+
+
+def test_what_was_spent_and_saved_has_a_line(progress: Progress) -> None:
+    line = "spent 0.50 CPU-hours, 0.50 GPU-hours; saved about 01:30 by pruning"
+    assert line in frame(progress, STATE | {"spending": SPENDING}, 100)
+    assert not any("spent" in one for one in frame(progress, STATE | {"spending": Spending(0.0, 0.0)}, 100))
+
+
+def test_the_best_says_when_it_was_found(progress: Progress) -> None:
+    state = STATE | {"best": STATE["best"] | {"seconds_ago": 61.0}}
+    assert frame(progress, state, 100)[-1] == "best val_loss 0.32177 (trial 3, 01:01 ago)"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [([], ""), ([1.0], "▁"), ([3.0, 1.0, 2.0], "█▁▅"), ([2.0, None, float("nan"), 1.0], "█  ▁"), ([None], " ")],
+)
+def test_a_sparkline_goes_from_the_lowest_to_the_highest(values: list[float | None], line: str) -> None:
+    assert sparkline(values, 8) == line
+
+
+def test_a_sparkline_shows_the_last_values_in_the_letters_there_are() -> None:
+    assert sparkline([9.0, 2.0, 1.0], 2, PLAIN_TICKS) == "@_"
+
+
+def test_a_terminal_that_became_narrower_loses_the_whole_last_frame(progress: Progress) -> None:
+    """Each line of more than 60 columns has become two: so many more go up and away."""
+    with shown(progress, 100) as (view, output):
         view()
-    rows = [line.split() for line in plain(output).splitlines()]
-    assert ["5", "2", "1.5", "0.4322", "62", "learning_rate=0.00012346", "batch_size=16"] in rows
-    assert ["6", "paused", "0"] in rows
+        wide = [len(line) for line in frame(progress, STATE, 100)]
+        before = len(output.getvalue())
+        view.console.width = 60
+        progress.now += REFRESH_SECONDS
+        view()
+    gone = output.getvalue()[before:].partition("━")[0].count("\x1b[1A")
+    assert gone == sum(max(-(-length // 60), 1) for length in wide) - 1
+
+
+def test_the_time_to_go_of_who_just_came_is_that_of_the_trials_that_are_over(progress: Progress) -> None:
+    progress.state = STATE | {"spending": SPENDING, "trials_running": [RUNNING | {"params": {}}] * 2}
+    with shown(progress) as (view, output):
+        view()
+    assert lines(output)[0].startswith("00:00 elapsed, about 02:30 to go")
+
+
+class Books:
+    """What a Look asks, counted."""
+
+    def __init__(self) -> None:
+        self.state, self.summed = dict(STATE), 0
+
+    def watched(self, study: str) -> dict[str, Any]:
+        return self.state
+
+    def spent(self, study: str) -> list[dict[str, Any]]:
+        self.summed += 1
+        return []
+
+
+def test_sums_over_all_trials_are_made_when_one_ends_else_seldom(progress: Progress) -> None:
+    books = Books()
+    look = Look(books, "toy", progress.clock)  # type: ignore[arg-type]
+    for _ in range(3):
+        look()
+    assert books.summed == 1
+    books.state["complete"] += 1
+    assert look()["spending"] == Spending(0.0, 0.0, to_finish=None)
+    assert books.summed == 2
+    progress.now += SUM_SECONDS
+    look()
+    assert books.summed == 3
 
 
 def test_a_panel_before_the_first_trial(progress: Progress) -> None:

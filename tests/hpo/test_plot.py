@@ -68,6 +68,13 @@ def attempt(row: dict[str, Any]) -> dict[str, Any]:
     return known | {"worker": f"here.1.{row['number'] % 2}", "started": start, "until": start + timedelta(seconds=60)}
 
 
+def spent(row: dict[str, Any]) -> dict[str, Any]:
+    """What a trial of one attempt took; the failed one's first of two was in vain for the most part."""
+    known = {"number": row["number"], "state": row["state"], "work": 60.0, "earlier": 0.0, "waiting": 0.0}
+    known |= {"phases": {"train": 20.0}, "devices": {"cpu": 60.0}, "by_pruner": False, "cached": False}
+    return known | ({"earlier": 30.0} if row["state"] == "FAIL" else {})
+
+
 @pytest.fixture
 def story() -> Story:
     """A study in Chinese with a trial of each state; the last complete one is the best."""
@@ -81,7 +88,8 @@ def story() -> Story:
         for step in (1, 2)
     ]
     best = trials[6] | {"metric": "val_loss"}
-    return Story(StudySpec.from_dict(TREE), "minimize", trials, curves, [attempt(row) for row in trials], best)
+    took = [spent(row) for row in trials]
+    return Story(StudySpec.from_dict(TREE), "minimize", trials, curves, [attempt(row) for row in trials], best, took)
 
 
 def texts(path: Path) -> str:
@@ -107,7 +115,7 @@ def test_states_and_the_best_are_marked(story: Story, tmp_path: Path) -> None:
     assert drawn(story, "curves", tmp_path)[-4:] == ["complete", "pruned", "running", "best"]
     assert drawn(story, "timeline", tmp_path)[-4:] == ["complete", "pruned", "failed", "running"]
     cost = drawn(story, "cost", tmp_path)
-    assert {"03:00", "3 trials", "06:00", "6 trials", "01:00", "1 trial"} <= set(cost)
+    assert {"03:00", "3 trials", "06:00", "6 trials", "01:00", "00:30", "1 trial", "repeated"} <= set(cost)
 
 
 def test_choices_and_addresses_are_readable(story: Story, tmp_path: Path) -> None:
