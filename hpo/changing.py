@@ -62,7 +62,10 @@ def _take_name(connection: Connection, name: str) -> None:
 
 
 _HOLD = text("SELECT FROM hpo.attempts WHERE study_id = :old AND current ORDER BY trial_id FOR UPDATE")
-_COUNT = text("UPDATE hpo.plans SET made = (SELECT made FROM hpo.plans WHERE study_id = :old) WHERE study_id = :new")
+_COUNT = text(
+    "UPDATE hpo.plans n SET made = o.made, ended_by = o.ended_by, ended_at = o.ended_at FROM hpo.plans o "
+    "WHERE o.study_id = :old AND n.study_id = :new"
+)
 _OURS = {
     "hpo.metrics": "step, attempt, epoch, metrics, details, prune, rungs, recorded",
     "hpo.predictions": "split, step, classes, truth, predicted, probability, loss",

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from hpo import listed, methods, ranges, space
+from hpo import listed, methods, ranges, rules, space
 from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
+from hpo.rules import Stop
 from objectives import settings
 from objectives.evaluation import METRICS, class_of, direction
 from objectives.settings import Setting, Settings, Simulated, addresses
@@ -36,6 +37,7 @@ class Head(Setting):
     warm_start: str = Field(
         "off", min_length=1, description="off, auto, or the earlier study whose best is tried first"
     )
+    stop: Stop = Stop()
 
 
 METHODS = {name: Head.model_fields[name].default for name in ("sampler", "pruner")}
@@ -178,6 +180,8 @@ def _fitting(parts: Parts) -> Parts:
     with collecting(found):
         _check_grid(parts)
         _check_count(parts)
+    with collecting(found):
+        rules.check_target(parts.head.stop, parts.head.metric)
     queued = []
     for place, params in enumerate(parts.head.enqueue):
         with collecting(found):

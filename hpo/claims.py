@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from hpo import attempts, rows, wishes
+from hpo import attempts, rows, stopping, wishes
 from hpo.attempts import Claim, Ending, Worker
 from hpo.errors import StudyError
 from hpo.spec import StudySpec
@@ -36,26 +36,28 @@ def try_lock(connection: Connection, key: int, study_id: int) -> bool:
     return bool(connection.scalar(taken, {"key": key, "study": study_id}))
 
 
-_PLAN = text("SELECT budget, made, error FROM hpo.plans WHERE study_id = :study")
+_PLAN = text("SELECT budget, made, error, ended_by IS NOT NULL AS over FROM hpo.plans WHERE study_id = :study")
 
 
 def claim(connection: Connection, study_id: int, spec: StudySpec, worker: Worker) -> Claim | Nothing:
     """Give this worker a trial; the transaction is the caller's. Raises StudyError where the study has stopped.
 
-    First a trial that lost its worker, then one that people queued, then the next of the budget.
+    First a trial that lost its worker, then one that people queued, then the next of the budget, unless a rule of the
+    study has ended it.
     """
     lock(connection, CLAIM_LOCK, study_id)
-    budget, made, error = connection.execute(_PLAN, {"study": study_id}).one()
+    budget, made, error, over = connection.execute(_PLAN, {"study": study_id}).one()
     if error:
         raise StudyError(error)
+    due = made < budget and not over
     standing = wishes.standing(connection, study_id)
     if standing is not None:
-        unfinished = made < budget or any(_left(connection, study_id))
+        unfinished = due or any(_left(connection, study_id))
         return _HELD[standing.verb] if unfinished else Nothing.DONE
     if adopted := _adopt(connection, study_id, spec, worker):
         return adopted
     trial_id = rows.start_waiting_trial(connection, study_id)
-    if trial_id is None and made < budget:
+    if trial_id is None and due and not stopping.ends(connection, study_id, spec):
         trial_id = _make(connection, study_id, spec, made)
     if trial_id is not None:
         return attempts.begin(connection, study_id, trial_id, worker)

@@ -25,7 +25,7 @@ _TRIAL = (
 
 _STUDY = (
     "study, metric, direction, trials, made, complete, pruned, failed, running, waiting, remaining, state, error, "
-    "created, spec, asked, asked_by, asked_at"
+    "created, spec, asked, asked_by, asked_at, ended_by, ended_at"
 )
 _OLD = "the database's schema hpo is older than this package; run: hpo db upgrade"
 

@@ -21,7 +21,7 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo import methods, space
 from hpo.space import Categorical, Int, Range, Space
@@ -53,6 +53,28 @@ class PointSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         return self._point[param_name]
+
+
+FEWEST = 20
+"""Complete trials from which on what is left to be gained is estimated, as Optuna does."""
+
+
+def expected_gain(study: Study, spec: StudySpec) -> float | None:
+    """How much better than the best trial the metric may yet become, at most; None before FEWEST trials are complete.
+
+    The bound on the regret of Makarova et al. (2022, https://proceedings.mlr.press/v188/makarova22a.html), by Optuna's
+    RegretBoundEvaluator: of a Gaussian process over the better half of the trials, how far its upper confidence bound
+    is anywhere above the highest lower one. It takes seconds where hundreds are complete.
+    """
+    from optuna.terminator import RegretBoundEvaluator
+
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < FEWEST:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        evaluator = RegretBoundEvaluator(seed=spec.seed)
+    return float(evaluator.evaluate(complete, study.direction))
 
 
 def sampler(spec: StudySpec, number: int) -> BaseSampler:

@@ -6,7 +6,7 @@ import difflib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hpo.complaints import Complaint, ComplaintError, explain, nearest, shown
 from hpo.errors import SpecError
 from hpo.overrides import override, place
 from hpo.promotion import Promotion
+from hpo.rules import Stop
 from hpo.space import Params, Space, Value
 from objectives import settings as objectives
 from objectives.evaluation import Direction, class_of, direction
@@ -45,8 +46,9 @@ class StudySpec:
 
     `points` are those that the file lists, which run instead of a search; `search` is then the space that holds just
     these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `known` are
-    the points that `warm_start` brought when the study was made; `folder` is where relative paths count from.
-    `promotes` says what a companion study retrains; others have none, and do not come to the test rows.
+    the points that `warm_start` brought when the study was made; `stop` the rules that end it before its budget does
+    (`hpo.rules`); `folder` is where relative paths count from. `promotes` says what a companion study retrains; others
+    have none, and do not come to the test rows.
     """
 
     study: str
@@ -64,6 +66,7 @@ class StudySpec:
     points: listed.Points = ()
     warm_start: str = "off"
     known: tuple[Known, ...] = ()
+    stop: Stop = field(default_factory=Stop)
     folder: Path | None = None
     promotes: Promotion | None = None
 
@@ -117,6 +120,7 @@ class StudySpec:
             "priority": self.priority,
             "warm_start": self.warm_start,
             "known": [vars(point) for point in self.known],
+            "stop": self.stop.model_dump(),
             "folder": str(self.folder) if self.folder else None,
             "promotes": self.promotes.to_dict() if self.promotes else None,
         }
@@ -206,6 +210,7 @@ def _checked(
         priority=head.priority,
         points=points,
         warm_start=head.warm_start,
+        stop=head.stop,
         folder=folder,
     )
 
@@ -384,6 +389,7 @@ def render(spec: StudySpec) -> str:
         tree.pop(name)
     tree.pop("search" if spec.points else "points")
     tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
+    tree["stop"] = _said(tree["stop"])
     return strictyaml.dumps(tree)
 
 

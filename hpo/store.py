@@ -11,12 +11,13 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection, text
 
-from hpo import attempts, claims, rows, schema
+from hpo import attempts, claims, rows, schema, stopping
 from hpo.attempts import Claim, Ending, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import DRIVER, Database, connect
 from hpo.errors import StudyError, no_study
+from hpo.rules import Stop
 from hpo.spec import StudySpec, changed, differences
 
 CREATE_LOCK = 0x68706F03
@@ -90,6 +91,7 @@ class Store:
     ) -> Plan:
         """The study of this name: made now, or continued with the new budget, pruner and queue.
 
+        Where its rules to stop are others now, one that had ended it is judged anew.
         With `more`, the budget is so many trials above what the database has, whatever the spec says. Raises StudyError
         where there is nothing to add to, or where what is searched, how, the rows or the models differ from what is
         there.
@@ -107,7 +109,12 @@ class Store:
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
             connection.execute(
                 _CONTINUE,
-                {"spec": rows.as_json(spec.to_dict()), "budget": spec.trials, "study": plan.study_id},
+                {
+                    "spec": rows.as_json(spec.to_dict()),
+                    "budget": spec.trials,
+                    "study": plan.study_id,
+                    "anew": spec.stop != plan.spec.stop,
+                },
             )
             return replace(plan, spec=spec)
 
@@ -190,6 +197,16 @@ class Store:
         with self.engine.begin() as connection:
             return [(row.study_id, row.study_name) for row in connection.execute(_OPEN)]
 
+    def end(self, study_id: int, stop: Stop, why: str) -> bool:
+        """End a study by one of its rules, unless these were changed meanwhile; whether it was."""
+        with self.engine.begin() as connection:
+            claims.lock(connection, claims.CLAIM_LOCK, study_id)
+            plan = _plan(connection, study_id)
+            if plan is None or plan.spec.stop != stop or plan.made >= plan.spec.trials:
+                return False
+            stopping.end(connection, study_id, why)
+            return True
+
     def beat(self, claim: Claim) -> Standing:
         """Mark life; whether the attempt is this worker's still, and what people want of it."""
         with self.engine.begin() as connection:
@@ -242,7 +259,7 @@ _OPEN = text(
     WHERE n.error IS NULL
       AND NOT EXISTS (SELECT FROM hpo.wishes w WHERE w.study_id = n.study_id AND w.trial_id IS NULL AND w.stands)
       AND (
-        n.made < n.budget
+        n.made < n.budget AND n.ended_by IS NULL
         OR EXISTS (SELECT FROM hpo.attempts a WHERE a.study_id = n.study_id AND a.current)
         OR EXISTS (SELECT FROM trials t WHERE t.study_id = n.study_id AND t.state = 'WAITING'))
     ORDER BY coalesce((n.spec ->> 'priority')::integer, 0) DESC, n.created, study_id
@@ -256,7 +273,9 @@ _CLOSE = text(
     """
 )
 _CONTINUE = text(
-    "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL WHERE study_id = :study"
+    "UPDATE hpo.plans SET spec = CAST(:spec AS json), budget = :budget, error = NULL, "
+    "ended_by = CASE WHEN NOT :anew THEN ended_by END, ended_at = CASE WHEN NOT :anew THEN ended_at END "
+    "WHERE study_id = :study"
 )
 _PLAN = text(
     "SELECT n.study_id, n.spec, n.made, n.fingerprint, n.created, n.models "

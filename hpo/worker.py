@@ -33,6 +33,7 @@ from hpo.launch.devices import used
 from hpo.loglines import Lines, tagged
 from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
+from hpo.promise import Promise
 from hpo.pulse import Pulse
 from hpo.running import Cancelled, RunningTrial, Study, Superseded, keep_to, open_storage
 from hpo.spec import StudySpec
@@ -146,6 +147,7 @@ class Hands:
     storage: BaseStorage
     of_all: bool = False
     pace: Pace = field(default_factory=Pace)
+    promise: Promise = field(default_factory=Promise)
 
     def enter(self, study: str | int) -> Serve:
         """Make ready for a study; raises HpoError where this machine has not what its trials need."""
@@ -170,6 +172,8 @@ class Hands:
             log.info("study %s trial %d", spec.study, claim.number)
         keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint, claim.attempt, self.pace)
         Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
+        if not self.pulse.stop.is_set():
+            self.patiently(lambda: self.promise(trials, spec))
         return None
 
     def _prepare(self, plan: Plan) -> None:

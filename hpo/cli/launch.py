@@ -143,7 +143,12 @@ def _warmed(config: Config, spec: StudySpec) -> StudySpec:
 def _say_complete(state: dict[str, Any], again: list[str]) -> None:
     """That nothing is left to do, and how to go on."""
     line = f"{state['study']} is complete: {state['trials']} trials."
-    if state["spec"].get("points"):
+    if state["ended_by"]:
+        rule = state["ended_by"].split()[0]
+        go_on = shlex.join([*again, "--set", f"{rule}=null"])
+        line = f"{state['study']} is complete: {state['made']} of {state['trials']} trials, then {state['ended_by']}."
+        click.echo(f"{line} Go on without this rule, or with another value: {go_on}", err=True)
+    elif state["spec"].get("points"):
         click.echo(f"{line} All of its points have run; list others under a new name with --as.", err=True)
     elif state["spec"]["sampler"]["kind"] == "grid":
         click.echo(f"{line} Its grid has no more points; widen the search under a new name with --as.", err=True)
@@ -192,6 +197,8 @@ def _farewell(config: Config, spec: StudySpec) -> None:
     with report.read(config) as rows:
         state, best = rows.study(study), rows.best(study)
     click.echo(f"{study}: {state['complete']} complete, {state['pruned']} pruned, {state['failed']} failed", err=True)
+    if state["ended_by"]:
+        click.echo(f"ended by {state['ended_by']}", err=True)
     if best:
         print_best(best)
     if state["state"] == "stopped":

@@ -35,8 +35,10 @@ def studies(config: Config, as_json: bool) -> None:
     if as_json:
         tables.print_json([_without(row, "spec") for row in found])
     elif found:
-        columns = ("study", *_COUNTS, "metric", "created")
-        tables.show(([row[column] for column in columns] for row in found), columns)
+        rules = {"ended_by"} if any(row["ended_by"] for row in found) else set()
+        columns = ("study", *_COUNTS, "metric", "created", *rules)
+        short = (row | {"ended_by": row["ended_by"] and row["ended_by"].split()[0]} for row in found)
+        tables.show(([row[column] for column in columns] for row in short), columns)
     else:
         click.echo("no studies yet; start one: hpo launch --study bert-news", err=True)
 
@@ -61,7 +63,7 @@ def status(config: Config, study: str, as_json: bool, as_csv: bool) -> None:
     if as_csv:
         click.echo(tables.as_csv([_without(found, "spec", "trials_running")]), nl=False)
         return
-    facts = ("study", *_COUNTS, "error", *_ASKED)
+    facts = ("study", *_COUNTS, "error", *_ASKED, "ended_by", "ended_at")
     tables.show(((name, found[name]) for name in facts if found[name] is not None), ("", ""))
     if found["trials_running"]:
         columns = ("number", "activity", "worker", "epoch", "value", "params")

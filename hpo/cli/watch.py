@@ -45,7 +45,7 @@ def _farewell(state: dict[str, Any]) -> None:
 
     counts = f"{state['complete']} complete, {state['pruned']} pruned, {state['failed']} failed"
     click.echo(f"{state['study']} is {state['state']}: {counts}", err=True)
-    if state["error"]:
-        click.echo(state["error"], err=True)
+    for why in filter(None, (state["error"], state["ended_by"] and f"ended by {state['ended_by']}")):
+        click.echo(why, err=True)
     if state["best"]:
         print_best(state["best"])

@@ -101,14 +101,15 @@ FROM hpo.predictions p JOIN trials t USING (trial_id) JOIN studies s USING (stud
 STUDIES = """
 SELECT s.study_name AS study, n.spec ->> 'metric' AS metric, lower(d.direction::text) AS direction,
        n.budget AS trials, n.made, c.complete, c.pruned, c.failed, c.running, c.waiting,
-       greatest(n.budget - n.made, 0) AS remaining,
+       CASE WHEN n.ended_by IS NULL THEN greatest(n.budget - n.made, 0) ELSE 0 END AS remaining,
        CASE WHEN n.error IS NOT NULL THEN 'failed'
-            WHEN c.running + c.waiting = 0 AND n.made >= n.budget THEN 'complete'
+            WHEN c.running + c.waiting = 0 AND (n.made >= n.budget OR n.ended_by IS NOT NULL) THEN 'complete'
             WHEN w.stands THEN CASE w.verb WHEN 'stop' THEN 'stopped' ELSE 'paused' END
             WHEN EXISTS (SELECT FROM hpo.attempts a WHERE a.study_id = s.study_id AND a.current AND a.ended IS NULL
                          AND a.beat >= clock_timestamp() - a.grace) THEN 'running'
             ELSE 'open' END AS state,
-       n.error, n.created, n.spec, w.verb AS asked, w.who AS asked_by, w.wished AS asked_at
+       n.error, n.created, n.spec, w.verb AS asked, w.who AS asked_by, w.wished AS asked_at,
+       n.ended_by, n.ended_at
 FROM hpo.plans n
 JOIN studies s USING (study_id)
 JOIN study_directions d USING (study_id)

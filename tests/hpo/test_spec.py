@@ -285,7 +285,13 @@ def test_differences_that_make_another_study(load: Load) -> None:
 
 def test_what_may_change_on_relaunch_is_no_difference(load: Load) -> None:
     new = load(
-        "trials=50", "pruner=none", "enqueue=[{training.batch_size: 8}]", "max_attempts=9", "priority=2", "study=b"
+        "trials=50",
+        "pruner=none",
+        "enqueue=[{training.batch_size: 8}]",
+        "max_attempts=9",
+        "priority=2",
+        "study=b",
+        "stop={hours: 2}",
     )
     assert spec.differences(load(), new) == []
 
