@@ -54,7 +54,8 @@ def verbs(store: Store, report: Report, spec: StudySpec) -> Iterator[tuple[str, 
     yield from (
         ("`hpo status`: the study", lambda: report.study(spec.study)),
         ("`hpo best`", lambda: report.best(spec.study)),
-        ("the live view", lambda: report.progress(spec.study)),
+        ("the live view, each second", lambda: report.watched(spec.study)),
+        ("the live view, its sums", lambda: report.spent(spec.study)),
         ("`hpo workers`", report.workers),
         ("`hpo show`: a trial's curve", lambda: report.curve(spec.study, 0)),
     )
