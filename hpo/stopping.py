@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
+from hpo.rules import Stop
 from hpo.spec import StudySpec
 
 
@@ -40,7 +41,7 @@ _NEW = text(
     ORDER BY n.ended, n.trial_id
     """
 )
-_COUNTS = text("SELECT worked AS work, best, since FROM hpo.plans WHERE study_id = :study")
+_COUNTS = text("SELECT worked, best, since, spec -> 'stop' AS stop FROM hpo.plans WHERE study_id = :study")
 _KEEP = text("UPDATE hpo.plans SET worked = :work, best = :best, since = :since WHERE study_id = :study")
 _OPEN = text(
     "SELECT coalesce(sum(extract(epoch FROM coalesce(ended, clock_timestamp()) - started)), 0)::double precision "
@@ -52,10 +53,16 @@ _END = text(
 
 
 def ends(connection: Connection, study_id: int, spec: StudySpec) -> bool:
-    """Whether a rule holds, which is kept with the study; the transaction, and the lock of claims, are the caller's."""
+    """Whether a rule holds, which is kept with the study; the transaction, and the lock of claims, are the caller's.
+
+    The spec was read before the lock was there: a launch may have changed the rules since.
+    """
     if not spec.stop.counted:
         return False
-    why = next(_holding(_count(connection, study_id, spec), spec), None)
+    kept = connection.execute(_COUNTS, {"study": study_id}).one()
+    spec = replace(spec, stop=Stop(**kept.stop))
+    tally = _count(connection, study_id, spec, Tally(kept.worked, kept.best, kept.since))
+    why = next(_holding(tally, spec), None)
     if why is None:
         return False
     end(connection, study_id, why)
@@ -67,10 +74,9 @@ def end(connection: Connection, study_id: int, why: str) -> None:
     connection.execute(_END, {"study": study_id, "why": why})
 
 
-def _count(connection: Connection, study_id: int, spec: StudySpec) -> Tally:
-    """The counts as they are now, those of attempts that are over being kept."""
+def _count(connection: Connection, study_id: int, spec: StudySpec, found: Tally) -> Tally:
+    """What was counted and what is new, the new of attempts that are over being kept."""
     which = {"study": study_id}
-    found = Tally(**connection.execute(_COUNTS, which).one()._mapping)
     sign = 1 if spec.direction == "minimize" else -1
     new = connection.execute(_NEW, which).all()
     for one in new:

@@ -104,6 +104,7 @@ class Store:
                 raise StudyError(f"{spec.study}: no such study in the database to add trials to; give --trials {more}")
             if plan is None:
                 return self._create(connection, Plan(0, spec, fingerprint=fingerprint, models=models or {}))
+            claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)  # none is under way by rules that were
             _check_same(plan, spec, fingerprint, models or {})
             spec = replace(_extended(plan, spec, more) if more else spec, known=plan.spec.known)
             _queue(connection, plan.study_id, [point for point in spec.enqueue if point not in plan.spec.enqueue])
