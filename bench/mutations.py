@@ -41,6 +41,7 @@ DELIVERY, PARTS, RECALL = (
 )
 SCHEMA, CHECKPOINT = "tests/hpo/test_schema.py", "tests/objectives/test_checkpoint.py"
 IDENTITY, READY = "tests/objectives/test_identity.py", "tests/objectives/test_ready.py"
+STOPPING = "tests/hpo/test_stopping.py"
 KEEPING = "tests/hpo/test_keeping.py"
 
 MUTATIONS = (
@@ -71,6 +72,20 @@ MUTATIONS = (
         "None if certain else course",
         "course",
         (f"{RECALL}::test_states_that_are_gone_are_computed_again_for_who_continues",),
+    ),
+    Mutation(
+        "no trial is begun once a rule of the study holds",
+        "hpo/claims.py",
+        " and not stopping.ends(connection, study_id, spec)",
+        "",
+        (f"{STOPPING}::test_no_row_is_made_after_a_rule_held_however_many_workers_ask",),
+    ),
+    Mutation(
+        "rules are judged as they stand under the lock of claims",
+        "hpo/stopping.py",
+        "    spec = replace(spec, stop=Stop(**kept.stop))\n",
+        "",
+        (f"{STOPPING}::test_a_claim_goes_by_the_rules_that_stand_when_it_has_the_lock",),
     ),
     Mutation(
         "a superseded worker is fenced off",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from moves import begun, create, evaluate
+from conftest import work
+from moves import begun, create, evaluate, spec
 from sqlalchemy import Engine, text
 
+from hpo.config import Config
 from hpo.report import Report
 from hpo.spending import Saving, price, spending
 from hpo.store import Store
@@ -147,6 +150,14 @@ def test_checkpoints_stand_apart_from_reports(store: Store) -> None:
     with store.engine.begin() as connection:
         kept = connection.scalar(text("SELECT seconds FROM hpo.results"))
     assert kept == {"train": 3.0, "report": 1.5, "checkpoint": 0.5}
+
+
+def test_a_worker_says_what_its_checkpoints_took(config: Config, store: Store) -> None:
+    work(replace(config, checkpoint=0.0), spec(trials=1))
+    with store.engine.begin() as connection:
+        kept = connection.scalar(text("SELECT seconds FROM hpo.results"))
+    assert 0 < kept["checkpoint"] < 10
+    assert kept["report"] >= 0
 
 
 def test_the_command_says_all_of_it(read: Callable[..., Any]) -> None:

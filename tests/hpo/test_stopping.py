@@ -16,7 +16,7 @@ from moves import begun, claim, claimed, count, create, evaluate, rows, silence,
 from sqlalchemy import text
 from support import wait_until
 
-from hpo import changing, checks, claims, search
+from hpo import changing, checks, claims, control, search
 from hpo import worker as working
 from hpo.attempts import Claim
 from hpo.claims import Nothing
@@ -142,6 +142,17 @@ def back(store: Store, interval: str) -> None:
     with store.engine.begin() as connection:
         connection.execute(text(f"UPDATE hpo.attempts SET started = started - interval '{interval}', counted = false"))
         connection.execute(text("UPDATE hpo.plans SET worked = 0"))
+
+
+def test_a_trial_that_was_given_back_counts_once(store: Store) -> None:
+    """It is neither running nor over: 1.25 of 2 hours."""
+    create(store, trials=20, stop={"hours": 2})
+    trial = begun(store, "one")
+    control.pause(store, "toy", "somebody", [trial.claim.number])
+    store.release(trial.claim)
+    back(store, "4500 seconds")
+    for name in ("two", "three"):
+        assert isinstance(claim(store, name), Claim)
 
 
 def test_an_attempt_counts_once_with_what_it_turned_out_to_be(store: Store) -> None:
