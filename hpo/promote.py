@@ -148,6 +148,7 @@ def _companion(own: StudySpec, promotion: Promotion) -> StudySpec:
         "enqueue": [],
         "enqueue_defaults": None,
         "warm_start": "off",
+        "stop": {},
         "known": [],
         "promotes": promotion.to_dict(),
     }

@@ -113,11 +113,10 @@ class _Work:
         with watch("load"):
             which, model = identity(self.source), load(self.settings, self.source, self.rows)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
-        recalled = self._recalled(model, schedule, which)
-        lesson, frozen = recalled or (None, {})
+        lesson, frozen = self._recalled(model, schedule, which) or (self.lesson, {})
         with watch("load"):
             pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine))
-            how = {"cached": lesson is not None, "lean": pieces, "model_identity": which}
+            how = {"cached": bool(frozen), "lean": pieces, "model_identity": which}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
                 state.load(self.resume)
@@ -134,9 +133,7 @@ class _Work:
             return replace(made, values={**made.values, "seconds": dict(watch.seconds)}, facts=self._runtime(how))
 
         try:
-            for evaluation in trainer.fit(
-                state, lesson or self.lesson, training, schedule, self.machine, watch, self.heed
-            ):
+            for evaluation in trainer.fit(state, lesson, training, schedule, self.machine, watch, self.heed):
                 if self.room != self.begun:
                     parts.remember(self.settings, self.machine.device.type, self.room)
                 tested = evaluation.predictions is not None and evaluation.predictions.split == "test"

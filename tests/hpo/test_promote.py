@@ -45,6 +45,13 @@ def test_the_best_configurations_are_taken_once_each_beside_the_defaults(file: P
     assert [one.number for one in promote.candidates(spec.load(file), trials[:1], 3)] == [0]
 
 
+def test_no_rule_of_the_study_ends_its_companion(file: Path) -> None:
+    own = spec.load(file, ["stop={target: 0.3}"])
+    chosen = tuple(promote.candidates(own, [trial(0, 0.2, 1e-3)], 1))
+    assert own.stop.target == 0.3
+    assert promote._companion(own, promote.Promotion(own.study, 1, "train", (1, 2), chosen)).stop.target is None
+
+
 def test_a_higher_metric_is_taken_from_the_other_end(file: Path) -> None:
     trials = [trial(0, 0.9, 1e-3), trial(1, 0.5, 1e-2)]
     assert next(promote.candidates(spec.load(file, ["metric=accuracy"]), trials, 1)).number == 0
