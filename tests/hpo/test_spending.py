@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import work
-from moves import begun, create, evaluate, spec
+from moves import begun, create, evaluate, worker
 from sqlalchemy import Engine, text
 
+from hpo import worker as working
 from hpo.config import Config
 from hpo.report import Report
 from hpo.spending import Saving, price, spending
@@ -153,7 +154,8 @@ def test_checkpoints_stand_apart_from_reports(store: Store) -> None:
 
 
 def test_a_worker_says_what_its_checkpoints_took(config: Config, store: Store) -> None:
-    work(replace(config, checkpoint=0.0), spec(trials=1))
+    create(store, trials=1)
+    working.run(replace(config, checkpoint=0.0), "toy", worker("here"), threading.Event())
     with store.engine.begin() as connection:
         kept = connection.scalar(text("SELECT seconds FROM hpo.results"))
     assert 0 < kept["checkpoint"] < 10

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TOY
 from moves import begun, claim, claimed, count, create, evaluate, rows, silence, spec, worker
 from sqlalchemy import text
 from support import wait_until
@@ -310,9 +309,9 @@ def test_a_worker_judges_it_after_its_trials(config: Config, store: Store) -> No
     assert str(ended(store)).startswith("stop.expected_gain 1e+06: at most ")
 
 
-def test_commands_say_which_rule_it_was_and_how_to_go_on(run: Run, tmp_path: Path) -> None:
+def test_commands_say_which_rule_it_was_and_how_to_go_on(run: Run, toy_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "toy.yaml"
-    file.write_text(TOY + "stop: {target: 100, hours: 5}\n")
+    file.write_text(toy_file.read_text() + "stop: {target: 100, hours: 5}\n")
     said = run("launch", "-s", str(file)).err
     assert "ended by stop.target 100: val_loss " in said
     assert "toy: 1 complete, 0 pruned, 0 failed" in said
@@ -328,9 +327,9 @@ def test_commands_say_which_rule_it_was_and_how_to_go_on(run: Run, tmp_path: Pat
     assert "ended by" not in on.err
 
 
-def test_a_checked_file_shows_the_rules_that_are_set(run: Run, tmp_path: Path) -> None:
+def test_a_checked_file_shows_the_rules_that_are_set(run: Run, toy_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "toy.yaml"
-    file.write_text(TOY + "stop: {hours: 1.5}\n")
+    file.write_text(toy_file.read_text() + "stop: {hours: 1.5}\n")
     assert "stop: {hours: 1.5}\n" in run("check", str(file)).out
     assert (
         "Error: --set stop.hours: -1 is too low; it must be above 0"
