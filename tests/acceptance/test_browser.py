@@ -112,17 +112,17 @@ def test_a_person_looks_at_a_study(served: Dashboard, driver: Browser, tmp_path:
     seen.goes("/dashboard/studies/1/note", "hpo promote -s seen")
     seen.goes("/dashboard/studies/1/analytics", "seen")
     seen.goes("/dashboard/studies/1", "Confusion matrix of trial")
-    seen.goes("/dashboard/studies/1/trialTable", "seen")
     best = next(url for url in seen.asked if "/api/studies/1?" in url)
     trial = seen.page.request.get(best).json()["best_trials"][0]
-    seen.goes(f"/dashboard/studies/1/trials?numbers={trial['number']}", "learning-curve.svg")
+    listed = seen.goes(f"/dashboard/studies/1/trials?numbers={trial['number']}", "learning-curve.svg")
+    assert [f"Trial {number}\nComplete" in listed for number in range(12)] == [True] * 12
     for name in ("confusion-matrix.svg", "metrics.json"):
         assert seen.page.get_by_text(name).first.is_visible()
     pictures = [answer for answer in seen.answers if "/artifacts/" in answer.url]
     assert {answer.status for answer in pictures} == {200}
     seen.page.wait_for_function("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
-    for path in ("", "/analytics", "/trialTable", "/trialList", "/trials?numbers=0", "/note"):
-        seen.goes(f"/dashboard/studies/2{path}", "onerror")
+    for path in ("", "/analytics", "/trialTable", "/trials?numbers=0", "/smartSelection", "/note"):
+        assert EVIL in seen.goes(f"/dashboard/studies/2{path}", "onerror")
     cookies = seen.page.context.cookies()
     assert [(each["httpOnly"], each["sameSite"]) for each in cookies] == [(True, "Strict")]
     assert seen.page.evaluate("document.cookie") == ""
