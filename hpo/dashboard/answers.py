@@ -28,7 +28,8 @@ STUDIES = 20  # that are kept, the last used ones
 SMALL = 1000  # bytes that gzip would not make fewer packets of
 _STUDY = re.compile(r"/api/studies/(\d{1,9})/?")
 _IMPORTANCES = re.compile(r"/api/studies/(\d{1,9})/param_importances/?")
-_ARTIFACT = re.compile(r"/artifacts/(\d{1,9})/(\d{1,9})/([0-9a-f]{1,7})-(c\d)/?")
+_ARTIFACT = re.compile(r"/artifacts/(\d{1,9})/(\d{1,9})/([0-9a-f]{1,8})-(c\d)/?")
+_UPLOADED = re.compile(r"/artifacts/\d{1,9}/(\d{1,9}/)?[0-9a-f-]{36}/?")
 _NEWEST = text("SELECT study_id FROM studies ORDER BY study_id DESC LIMIT :count")
 
 Body = tuple[str, bytes, bool]
@@ -48,12 +49,15 @@ class Answers:
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # optuna-dashboard takes it that all clients send one
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             for pattern, answer in self._routes():
                 found = pattern.fullmatch(path)
                 made = answer(environ, *found.groups()) if found else None
                 if made:
                     return _send(environ, start, made)
+            if path.startswith("/artifacts/") and not _UPLOADED.fullmatch(path):
+                raise Answer(HTTPStatus.NOT_FOUND, "there is no such artifact")
             if path.startswith("/api/"):
                 return self._squeezed(environ, start)
         return self._app(environ, start)
@@ -91,8 +95,8 @@ class Answers:
 
     def _study(self, environ: WSGIEnvironment, study: str | int) -> Body | None:
         asked = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[0]
-        if not re.fullmatch(r"\d{1,9}", asked):
-            return None
+        if not re.fullmatch(r"[0-9]{1,9}", asked):
+            raise Answer(HTTPStatus.BAD_REQUEST, "after: how many trials are known already, from 0")
         kept = self._of(int(study))
         with kept.lock:
             if not self._refreshed(kept):

@@ -244,6 +244,11 @@ def test_the_password_reaches_no_process_and_no_picture_of_the_configuration() -
         "/artifacts/2/1/1-c2",
         "/artifacts/1/1/1-c7",
         "/artifacts/1/1/fffffffff-c2",
+        "/artifacts/1/999999999/3b9ac9ff-c2",
+        "/artifacts/-1/1/1-c2",
+        "/artifacts/1/1/%00",
+        "/artifacts/1/1/1-c2%00.svg",
+        "/static/%00",
         "/api/studies/999999999999",
         "/api/studies/-1",
     ],
@@ -252,6 +257,12 @@ def test_there_is_nothing_beside_what_is_served(shown: Dashboard, path: str) -> 
     reply = shown.ask(path)
     assert reply.status in (403, 404)
     assert b"root:" not in reply.body
+
+
+def test_what_is_no_number_of_trials_is_said(shown: Dashboard) -> None:
+    for after in ("x", "-1", "1%20OR%201", "%D9%A1"):
+        reply = shown.ask(f"/api/studies/1?after={after}")
+        assert (reply.status, reply.json["reason"].partition(":")[0]) == (400, "after")
 
 
 def test_head_and_etag_spare_the_body(shown: Dashboard) -> None:
