@@ -18,6 +18,7 @@ from hpo.config import Config
 from hpo.dashboard.access import Access
 from hpo.dashboard.answers import Answers
 from hpo.dashboard.guard import Guard
+from hpo.dashboard.readonly import ReadOnly
 from hpo.errors import HpoError
 from hpo.store import Store
 
@@ -65,7 +66,7 @@ def made(config: Config, store: Store, access: Access, listening: socket.socket)
     warming.start()
     try:
         yield waitress.create_server(
-            Guard(answers, access, listening.getsockname()[1]),
+            Guard(answers if access.write else ReadOnly(answers), access, listening.getsockname()[1]),
             sockets=[listening],
             threads=8,
             ident=None,

@@ -10,7 +10,8 @@ from typing import Any
 from hpo.tables import shown
 
 WIDTH, HEIGHT, EDGE = 640, 400, 60
-LINES = {"val_loss": "#0072B2", "train_loss": "#E69F00"}  # of the palette of Okabe and Ito (2008)
+BLUE, ORANGE = "#0072B2", "#E69F00"  # of the palette of Okabe and Ito (2008)
+LINES = {"val_loss": BLUE, "train_loss": ORANGE}
 LONG = 22  # letters of a label that there is room for
 
 
@@ -49,7 +50,7 @@ def matrix(found: Mapping[str, Any]) -> str:
         for across, value in enumerate(row):
             x, ink = left + across * cell, "#ffffff" if value > most / 2 else "#222222"
             parts.append(
-                f'<rect x="{x}" y="{y}" width="{cell}" height="{cell}" fill="#0072B2" '
+                f'<rect x="{x}" y="{y}" width="{cell}" height="{cell}" fill="{BLUE}" '
                 f'fill-opacity="{value / most:.2f}" stroke="#dddddd"/>'
             )
             parts.append(_text(x + cell / 2, y + cell / 2 + 4, str(value), ink))

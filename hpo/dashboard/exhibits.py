@@ -36,6 +36,7 @@ Evaluations = Sequence[Mapping[str, Any]]
 class Exhibits:
     """Of one study, by a trial's number; notes are Markdown, artifacts and plots as the dashboard's page takes them."""
 
+    metric: str = ""
     note: str = ""
     notes: Mapping[int, str] = field(default_factory=dict)
     artifacts: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Exhibits:
         params = connection.scalar(_PARAMS, {"trial": best[0].trial_id}) if best else {}
         order = list(spec.search)
         return Exhibits(
+            metric=spec.metric,
             note=_about(spec, best, {name: params[name] for name in [*order, *params] if name in params}),
             notes={trial.number: _good(spec, at, trial.value, runs[trial.number]) for at, trial in enumerate(best, 1)},
             artifacts={trial.number: _artifacts(trial.trial_id, runs[trial.number]) for trial in best},
@@ -164,10 +166,16 @@ def _plots(spec: StudySpec, runs: Mapping[int, Evaluations]) -> list[dict[str, s
     matrix = _matrix(rows, spec)
     if matrix:
         labels = [escape(str(label)) for label in matrix["labels"]]
-        heat = {"type": "heatmap", "z": matrix["rows"], "x": labels, "y": labels, "colorscale": "Blues"}
+        heat = {"type": "heatmap", "z": matrix["rows"], "x": labels, "y": labels}
+        heat |= {"colorscale": [[0, "#ffffff"], [1, drawn.BLUE]], "texttemplate": "%{z}", "xgap": 2, "ygap": 2}
         axes = {
             "xaxis": {"title": {"text": "predicted"}, "type": "category"},
-            "yaxis": {"title": {"text": "true"}, "type": "category", "autorange": "reversed"},
+            "yaxis": {
+                "title": {"text": "true", "standoff": 20},
+                "type": "category",
+                "autorange": "reversed",
+                "automargin": True,
+            },
         }
         plots.append(_plot("confusion-matrix", [heat], f"Confusion matrix of trial {number}", axes))
     return plots

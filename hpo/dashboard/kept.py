@@ -114,6 +114,8 @@ class Kept:
         }
         if "study:metric_names" in told.system:
             head["objective_names"] = told.system["study:metric_names"]
+        elif self.exhibits.metric:
+            head["objective_names"] = [self.exhibits.metric]
         intersection, union = self._spaces()
         whole = {
             "trials": ", ".join(self._trial(trial, notes) for trial in self.trials[after:]),

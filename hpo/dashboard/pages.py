@@ -78,11 +78,16 @@ class Answer(Exception):  # noqa: N818 - raised to end a question early, good or
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body.encode()]
 
 
+def is_page(path: str) -> bool:
+    """Whether optuna-dashboard answers this path with its page."""
+    return path == "/dashboard" or path.startswith("/dashboard/")
+
+
 def dressed(path: str, headers: Headers) -> Headers:
     """The headers of an answer with ours in the place of those that say less."""
     kept: list[Any] = [(name, value) for name, value in headers if name.lower() not in OURS]
     policy = NOTHING
-    if path == "/dashboard" or path.startswith("/dashboard/"):
+    if is_page(path):
         policy = PAGE
     elif path.startswith("/artifacts/"):
         policy = FILE

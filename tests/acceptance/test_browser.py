@@ -74,6 +74,10 @@ class Seen:
         self.page.wait_for_load_state("networkidle")
         return self.page.inner_text("body")
 
+    def buttons(self, *names: str) -> int:
+        """How many buttons of these names can be seen."""
+        return sum(self.page.get_by_role("button", name=name).filter(visible=True).count() for name in names)
+
     def check(self) -> None:
         """Nothing was asked of another machine, nothing broke, no script of a study ran."""
         assert {urlsplit(url).netloc for url in self.asked if not url.startswith(("data:", "blob:"))} == {
@@ -100,6 +104,18 @@ def served(config: Config) -> Iterator[Dashboard]:
         yield found
 
 
+def test_with_write_there_are_buttons_that_change(config: Config, driver: Browser) -> None:
+    with open_store(config) as store:
+        store.create(StudySpec.from_dict(SPEC))
+    with dashboard(config, "--write") as writing:
+        seen = Seen(driver, writing)
+        seen.page.goto(writing.link)
+        seen.page.wait_for_url("**/dashboard")
+        seen.page.get_by_text("seen").first.wait_for()
+        assert seen.buttons("rename study", "delete study") == 2
+        seen.check()
+
+
 def test_a_person_looks_at_a_study(served: Dashboard, driver: Browser, tmp_path: Path) -> None:
     seen = Seen(driver, served)
     seen.page.goto(f"{served.origin}/?token=wrong")
@@ -109,6 +125,7 @@ def test_a_person_looks_at_a_study(served: Dashboard, driver: Browser, tmp_path:
     seen.page.wait_for_url("**/dashboard")
     seen.page.get_by_text("seen").first.wait_for()
     assert EVIL in seen.page.inner_text("body")
+    assert seen.buttons("rename study", "delete study") == 0
     seen.goes("/dashboard/studies/1/note", "hpo promote -s seen")
     seen.goes("/dashboard/studies/1/analytics", "seen")
     seen.goes("/dashboard/studies/1", "Confusion matrix of trial")

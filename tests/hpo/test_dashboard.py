@@ -265,6 +265,15 @@ def test_what_is_no_number_of_trials_is_said(shown: Dashboard) -> None:
         assert (reply.status, reply.json["reason"].partition(":")[0]) == (400, "after")
 
 
+def test_a_page_that_only_shows_says_so(shown: Dashboard, toy: Config) -> None:
+    reply = shown.ask("/dashboard/studies/1")
+    assert b'"read-only"' in reply.body
+    assert int(reply.headers["Content-Length"]) == len(reply.body)
+    assert shown.ask("/dashboard", "HEAD").body == b""
+    with dashboard(toy, "--write") as writing:
+        assert b"read-only" not in writing.enter().ask("/dashboard/studies/1").body
+
+
 def test_head_and_etag_spare_the_body(shown: Dashboard) -> None:
     whole = shown.ask("/api/studies/1?after=0", Accept_Encoding="gzip")
     assert whole.headers["Content-Encoding"] == "gzip"
@@ -294,6 +303,7 @@ def test_slow_and_huge_clients_hold_nobody_up(shown: Dashboard) -> None:
 
 def test_artifacts_of_the_best_trials_are_sandboxed(shown: Dashboard, toy: Config) -> None:
     study = shown.ask("/api/studies/1").json
+    assert study["objective_names"] == ["val_loss"]
     best = study["best_trials"][0]
     names = {each["filename"]: each["artifact_id"] for each in best["artifacts"]}
     assert set(names) == {"learning-curve.svg", "metrics.json"}
