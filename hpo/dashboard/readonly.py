@@ -1,4 +1,4 @@
-"""The page of a dashboard that only shows: it says so, and has no buttons that change something."""
+"""A dashboard that only shows: its page says so, and has no buttons that change something."""
 
 from __future__ import annotations
 
