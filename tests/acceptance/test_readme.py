@@ -148,6 +148,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     shutil.rmtree(home)
 
 
+@pytest.mark.timeout(900)  # a hundred commands, each a process
 def test_every_block_does_what_it_says(reader: Reader) -> None:
     assert 2 * len(BLOCKS) == len(re.findall(r"^```", TEXT, re.MULTILINE))
     assert {block.language for block in BLOCKS} == {"console", "sql", "python", "yaml", "csv", "text"}
