@@ -13,9 +13,9 @@ from hpo.complaints import Complaint, ComplaintError, collecting, explain, neare
 from hpo.rules import Stop
 from objectives import settings
 from objectives.evaluation import METRICS, class_of, direction
-from objectives.settings import Setting, Settings, Simulated, addresses
+from objectives.settings import Own, Setting, Settings, Simulated, Transfer, addresses, kind_of
 
-_LENGTHS = ("training.epochs", "training.evaluations_per_epoch", "simulated.evaluations")
+_LENGTHS = ("training.epochs", "training.evaluations_per_epoch", "simulated.evaluations", "python.evaluations")
 
 
 class Head(Setting):
@@ -106,13 +106,15 @@ def lock_test(objective: Settings) -> None:
 
 
 def epochs(objective: Settings) -> int:
-    """How long a trial is; a simulated one has an epoch an evaluation."""
+    """How long a trial is; one that is simulated, or a function of its own, has an epoch an evaluation."""
+    if isinstance(objective, Own):
+        return objective.python.evaluations
     return objective.simulated.evaluations if isinstance(objective, Simulated) else objective.training.epochs
 
 
 def evaluations_per_epoch(objective: Settings) -> int:
     """How many steps an epoch has."""
-    return 1 if isinstance(objective, Simulated) else objective.training.evaluations_per_epoch
+    return objective.training.evaluations_per_epoch if isinstance(objective, Transfer) else 1
 
 
 def _head(tree: dict[str, Any]) -> Head:
@@ -166,8 +168,7 @@ def _objective(written: Any) -> Settings:
     try:
         return settings.parse(written)
     except ValidationError as error:
-        simulated = isinstance(written, Mapping) and "simulated" in written
-        raise ComplaintError(*explain(error, Simulated if simulated else settings.Transfer, "objective")) from error
+        raise ComplaintError(*explain(error, kind_of(written), "objective")) from error
 
 
 def _fitting(parts: Parts) -> Parts:

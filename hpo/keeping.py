@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hpo.delivery import Dispatch
@@ -53,6 +54,12 @@ class Keeper:
         self.checkpoints, self.seconds, self.pace = Checkpoints(folder, attempt), seconds, pace or Pace()
         self._began = self._saved = time.monotonic()
         self.spent = 0.0
+
+    @property
+    def own(self) -> Path | None:
+        """A folder for what a trial keeps itself, gone with its checkpoints; None where these are at a URL."""
+        folder = self.checkpoints.folder
+        return None if "://" in folder else Path(folder) / "own"
 
     def resume(self) -> tuple[Snapshot | None, list[Dispatch]]:
         """The newest whole snapshot, if any, and the evaluations up to it that its worker could not deliver."""

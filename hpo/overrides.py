@@ -10,9 +10,9 @@ from hpo.complaints import nearest, shown
 from hpo.errors import SpecError
 from hpo.methods import Method
 from hpo.ranges import FIELDS
-from objectives.settings import Setting, Simulated, Transfer
+from objectives.settings import KINDS, Setting, Transfer
 
-GROUPS = {*Transfer.model_fields, *Simulated.model_fields}
+GROUPS = {*Transfer.model_fields, *KINDS}
 
 
 def override(tree: dict[str, Any], texts: Sequence[str], known: Sequence[str]) -> dict[str, Any]:

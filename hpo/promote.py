@@ -115,7 +115,7 @@ def _check(own: StudySpec) -> Transfer:
     if own.promotes:
         raise StudyError(f"{own.study} is a companion; promote the study itself: hpo promote -s {own.promotes.study}")
     if not isinstance(own.objective, Transfer):
-        raise StudyError(f"{own.study}: a simulated objective has no rows to test, and no model")
+        raise StudyError(f"{own.study}: only fine-tunings have rows to test, and a model")
     data = own.objective.data
     if SEED in own.search and data.split.seed is None and (data.hub or not data.train):
         raise StudyError(

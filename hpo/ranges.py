@@ -200,6 +200,8 @@ def _types(settings: Settings, address: str) -> set[Any]:
     *groups, name = address.split(".")
     for group in groups:
         kind = kind.model_fields[group].annotation  # type: ignore[assignment]
+    if name not in kind.model_fields:  # a setting of a function of one's own: as its default is
+        return {type(get(settings, address))}
     return _flat(kind.model_fields[name].annotation)
 
 

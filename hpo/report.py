@@ -49,7 +49,8 @@ _WATCHED = """
 SELECT t.number, t.worker, t.attempts, t.activity, t.params, c.losses, l.epoch, l.value, l.metrics,
        extract(epoch FROM clock_timestamp() - t.started)::double precision AS seconds,
        coalesce(t.params ->> 'training.epochs', s.spec #>> '{objective,training,epochs}',
-                s.spec #>> '{objective,simulated,evaluations}') AS epochs
+                s.spec #>> '{objective,simulated,evaluations}',
+                s.spec #>> '{objective,python,evaluations}') AS epochs
 FROM hpo.trials t JOIN hpo.studies s USING (study)
 LEFT JOIN LATERAL (SELECT array_agg(val_loss ORDER BY step) AS losses FROM hpo.learning_curves x
                    WHERE x.study = t.study AND x.number = t.number) c ON true
@@ -86,7 +87,8 @@ SELECT t.number, t.state::text AS state, a.work, a.earlier, coalesce(w.seconds, 
        p.devices, m.epochs, m.evaluations, m.learned, coalesce(r.seconds, '{}') AS phases,
        r.facts -> 'frozen' AS frozen, coalesce((r.facts ->> 'cached')::boolean, false) AS cached,
        coalesce(r.facts ->> 'device_name', r.facts ->> 'device') AS device,
-       coalesce(r.settings #>> '{training,epochs}', r.settings #>> '{simulated,evaluations}')::integer AS of_epochs
+       coalesce(r.settings #>> '{training,epochs}', r.settings #>> '{simulated,evaluations}',
+                r.settings #>> '{python,evaluations}')::integer AS of_epochs
 FROM tries a JOIN trials t USING (trial_id) JOIN places p USING (trial_id) LEFT JOIN waits w USING (trial_id)
 LEFT JOIN learned m USING (trial_id) LEFT JOIN hpo.results r USING (trial_id)
 ORDER BY t.number

@@ -21,7 +21,7 @@ from hpo.rules import Stop
 from hpo.space import Params, Space, Value
 from objectives import settings as objectives
 from objectives.evaluation import Direction, class_of, direction
-from objectives.settings import Model, Settings, Transfer
+from objectives.settings import Model, Own, Settings, Transfer
 
 _COMPARED = ("objective", "search", "points", "sampler", "metric", "seed", "warm_start")
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
@@ -286,6 +286,8 @@ def settings_for(spec: StudySpec, params: Params, data_root: Path | None = None)
 
 def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
     """The addresses of relative paths, with the paths they become; a model is one if it begins with a dot."""
+    if isinstance(settings, Own):
+        yield "python.folder", str(root / settings.python.folder)
     if not isinstance(settings, Transfer):
         return
     if not settings.data.hub:
@@ -348,7 +350,8 @@ def models(spec: StudySpec, data_root: Path | None = None) -> list[Model]:
 def subject(spec: StudySpec, data_root: Path | None = None) -> str:
     """What is tuned, as a person reads it; raises SpecError where a model is not on this machine."""
     if not isinstance(spec.objective, Transfer):
-        return "a simulated objective: nothing is trained"
+        own = spec.objective.python.function if isinstance(spec.objective, Own) else None
+        return f"the function {own}" if own else "a simulated objective: nothing is trained"
     from objectives import sources
     from objectives.errors import ObjectiveError
 

@@ -270,7 +270,7 @@ class Work:
                     heed=self._heed,
                     resume=snapshot,
                     earlier=self.claim.runtime,
-                    host=inputs.host_for(config, self.spec),
+                    host=replace(inputs.host_for(config, self.spec), folder=self.keeper.own),
                 )
             except (Pruned, Superseded, Released, UnsavedError, *AWAY):
                 raise

@@ -27,5 +27,9 @@ class ModelError(ObjectiveError):
     """The model cannot be loaded, or nothing in it is left to learn."""
 
 
+class CodeError(ObjectiveError):
+    """A function that a study names cannot be run."""
+
+
 class SnapshotError(OSError):
     """A trial's state cannot be copied; as with a disk that is full, this costs the checkpoint and not the trial."""

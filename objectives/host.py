@@ -16,7 +16,8 @@ class Host:
     folder of models that were copied from a URL, None where there is none. `cache` keeps what frozen blocks compute, so
     that each row is computed once where that pays; the last digits of a result may differ from those without. With
     `allow_code` a model's own Python code is run. `measured` is the folder that keeps what was measured of the machine,
-    so that all its trials go by the same answer; None keeps it in the process.
+    so that all its trials go by the same answer; None keeps it in the process. `folder` is the trial's own, kept until
+    it ends, whoever runs it; None where there is none.
     """
 
     device: str = "auto"
@@ -25,6 +26,7 @@ class Host:
     cache: Cache | None = None
     allow_code: bool = False
     measured: Path | None = None
+    folder: Path | None = None
 
 
 HERE = Host()

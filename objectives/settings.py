@@ -218,13 +218,51 @@ class Simulated(Setting):
     simulated: Curve = Curve()
 
 
-Settings = Transfer | Simulated
+class Function(Setting):
+    """A function of your own, as `package.module:name`; all further fields are what it is called with.
+
+    `folder` is where its module is looked for first, from the study file's folder on.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    leading: ClassVar[str | None] = "function"
+    function: str = Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$", description="package.module:name")
+    folder: str = Field(".", min_length=1, description="where its module is looked for first")
+    evaluations: int = Field(1, ge=1, description="a trial makes")
+    seed: int | None = Field(None, ge=0, description="null takes the study's")
+
+    @model_validator(mode="after")
+    def _holds_plain_values(self) -> Self:
+        for name, value in (self.model_extra or {}).items():
+            if not isinstance(value, bool | int | float | str | None):
+                raise ValueError(f"{name} is no number, text, true or false")
+        return self
+
+    def values(self) -> dict[str, Any]:
+        """What the function is called with: the fields of its own, and the seed."""
+        return {**(self.model_extra or {}), "seed": self.seed}
+
+
+class Own(Setting):
+    """An objective that is a function of your own."""
+
+    python: Function
+
+
+Settings = Transfer | Simulated | Own
+KINDS: dict[str, type[Transfer | Simulated | Own]] = {"simulated": Simulated, "python": Own}
+"""The objectives that one group of settings tells from a fine-tuning."""
+
+
+def kind_of(objective: Any) -> type[Transfer | Simulated | Own]:
+    """Which settings a mapping is meant for."""
+    named = (kind for name, kind in KINDS.items() if isinstance(objective, Mapping) and name in objective)
+    return next(named, Transfer)
 
 
 def parse(objective: Any) -> Settings:
     """The settings that a mapping describes; raises pydantic.ValidationError."""
-    kind = Simulated if isinstance(objective, Mapping) and "simulated" in objective else Transfer
-    return kind.model_validate(objective)
+    return kind_of(objective).model_validate(objective)
 
 
 def addresses(settings: Setting | type[Setting], prefix: str = "") -> Iterator[str]:
@@ -233,9 +271,11 @@ def addresses(settings: Setting | type[Setting], prefix: str = "") -> Iterator[s
     for name, field in kind.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Setting):
-            yield from addresses(inner, f"{prefix}{name}.")
+            yield from addresses(inner if isinstance(settings, type) else getattr(settings, name), f"{prefix}{name}.")
         else:
             yield prefix + name
+    if isinstance(settings, Setting):
+        yield from (prefix + name for name in settings.model_extra or {})
 
 
 def get(settings: Setting, address: str) -> Any:
@@ -264,7 +304,10 @@ def split_seed(settings: Transfer) -> int:
     return own if own is not None else settings.training.seed or 0
 
 
+_SEEDED = {kind: name for name, kind in KINDS.items()}
+
+
 def with_seed(settings: Settings, seed: int) -> Settings:
     """The settings with the study's seed where they name none."""
-    address = "simulated.seed" if isinstance(settings, Simulated) else "training.seed"
+    address = f"{_SEEDED.get(type(settings), 'training')}.seed"
     return settings if get(settings, address) is not None else replace(settings, {address: seed})

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives import own
+from objectives.errors import CodeError
 from objectives.evaluation import Heed, Rehearsal, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import HERE, Host
-from objectives.settings import Settings, Simulated
+from objectives.settings import Own, Settings, Simulated
 
 if TYPE_CHECKING:
     from objectives.prediction import Prediction
@@ -21,6 +23,9 @@ def prepare(settings: Settings, host: Host = HERE, heed: Heed = unheeded) -> str
     None where it has no rows. Raises ObjectiveError, and what `heed` raises, called while a model is fetched.
     """
     if isinstance(settings, Simulated):
+        return None
+    if isinstance(settings, Own):
+        own.find(settings, host)
         return None
     with importing():
         from objectives import transfer
@@ -52,6 +57,8 @@ def run(
         from objectives import simulated  # needs no torch
 
         return simulated.run(settings, report, resume, heed)
+    if isinstance(settings, Own):
+        return own.run(settings, report, heed, host)
     with importing():
         from objectives import transfer
 
@@ -74,6 +81,8 @@ def rehearse(settings: Settings, host: Host = HERE) -> Rehearsal:
     if isinstance(settings, Simulated):
         curve = settings.simulated
         return Rehearsal(curve.evaluations, curve.evaluations, {"rows": 0.0, "load": 0.0, "train": curve.seconds})
+    if isinstance(settings, Own):
+        raise CodeError("python: what a function of yours costs is not known before; leave --dry-run out")
     with importing():
         from objectives import rehearsal
 

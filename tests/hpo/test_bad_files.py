@@ -60,7 +60,7 @@ OVERRIDES = {
     "=3": "--set =3: is no address=value; write such as --set training.epochs=1",
     "trials=[3": "--set trials:1:3: expected ',' or ']', but got '<stream end>'",
     "modle=3": "--set modle: unknown setting; did you mean model?",
-    "epoch=1": f"--set epoch: unknown setting; known: {HEAD}, data, model, simulated, task, training",
+    "epoch=1": "--set epoch: unknown setting; hpo check prints the known ones",
     "enqueue.0=1": "--set enqueue.0: {'0': 1} is not a list",
     "search.training.batch_size.low=3": "--set search.training.batch_size.low: [8, 16] has no low; set the whole of it",
     # the study
