@@ -1,4 +1,4 @@
-"""A dashboard that only shows: its page says so, and has no buttons that change something."""
+"""A dashboard that only shows: its page says so, and has no buttons to change things."""
 
 from __future__ import annotations
 

@@ -24,11 +24,6 @@ METRICS = (
     "val_loss, train_loss, accuracy, auc, precision_macro, precision_weighted, recall_macro, recall_weighted, "
     "f1_macro, f1_weighted, precision[CLASS], recall[CLASS], f1[CLASS]"
 )
-HEAD = (
-    "study, objective, search, points, sampler, pruner, metric, trials, seed, enqueue, enqueue_defaults, max_attempts, "
-    "priority, warm_start"
-)
-
 TEXTS = {
     b"": ": is empty; give a mapping with study, objective and search",
     b"# nothing\n": ": is empty; give a mapping with study, objective and search",
