@@ -70,6 +70,7 @@ def create(store: Store, config: Config, promotion: Promotion, before: Plan | No
 def candidates(own: StudySpec, trials: Sequence[Row], top: int) -> Iterator[Candidate]:
     """The best `top` configurations among the complete trials, each with its best trial, and the defaults.
 
+    Where `data.shots` is searched they are the best `top` of each number of rows, which is what such a study compares.
     Raises StudyError where no trial is complete.
     """
     sign = 1 if own.direction == "minimize" else -1
@@ -83,8 +84,9 @@ def candidates(own: StudySpec, trials: Sequence[Row], top: int) -> Iterator[Cand
         params = _as_held(own.objective, {name: value for name, value in trial["params"].items() if _is_own(name)})
         if not any(params == other.params for other in best):
             best.append(Candidate(params, trial["number"], trial["value"], trial["best_step"], params == defaults))
-    yield from best[:top]
-    if not any(candidate.defaults for candidate in best[:top]):
+    taken = [one for place, one in enumerate(best) if [other.shots for other in best[:place]].count(one.shots) < top]
+    yield from taken
+    if not any(candidate.defaults for candidate in taken):
         yield next((one for one in best if one.defaults), Candidate(defaults, defaults=True))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hpo.space import Value
 
 SUFFIX = "@promote"
-SEED, STOP = "training.seed", "training.stop"
+SEED, STOP, SHOTS = "training.seed", "training.stop", "data.shots"
 Fit = Literal["train", "all"]
 
 
@@ -24,6 +24,11 @@ class Candidate:
     value: float | None = None
     stop: int | None = None
     defaults: bool = False
+
+    @property
+    def shots(self) -> Value:
+        """The training rows of each class, where these are searched; None for all."""
+        return self.params.get(SHOTS)
 
 
 @dataclass(frozen=True)

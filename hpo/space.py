@@ -158,6 +158,11 @@ def values(range_: Range) -> Iterator[Value]:
     return (range_.value(index) for index in range(range_.count or 0))
 
 
+def ends(range_: Range) -> Iterator[Value]:
+    """Both ends of a range of numbers, or all choices."""
+    yield from range_.choices if isinstance(range_, Categorical) else (range_.low, range_.high)
+
+
 def place(space: Space, shares: Sequence[float]) -> dict[str, Value]:
     """The point of the space at these shares of its ranges, by address in alphabetical order."""
     return {address: space[address].at(share) for address, share in zip(sorted(space), shares, strict=True)}

@@ -321,7 +321,8 @@ def check_inputs(
     from objectives.errors import ObjectiveError
 
     try:
-        splits = data.load(settings.data, objectives.split_seed(settings))
+        splits = data.load(settings.data, objectives.split_seed(settings), draw=settings.training.seed)
+        _check_shots(spec, settings, data_root)
         labels = data.classes(splits, settings.data.label)
         fingerprint = data.fingerprint(settings.data)
         fitting.check(settings, models(spec, data_root), spec.search)
@@ -337,6 +338,23 @@ def check_inputs(
         message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"
         raise SpecError(f"{place('metric', source, overrides)}: {message}")
     return fingerprint
+
+
+def _check_shots(spec: StudySpec, settings: Transfer, data_root: Path | None) -> None:
+    """Refuses more rows of each class than there are to train on, where `data.shots` is searched; ComplaintError."""
+    searched = spec.search.get("data.shots")
+    if searched is None:
+        return
+    from objectives import data
+    from objectives.errors import DataError
+
+    counts = [count for count in space.ends(searched) if isinstance(count, int)]
+    most = settings.data.model_copy(update={"shots": max(counts, default=None)})
+    try:
+        data.load(most, objectives.split_seed(settings))
+    except DataError as error:
+        key = "points" if spec.points else "search.data.shots"
+        raise ComplaintError(Complaint(key, str(error).removeprefix("data.shots: "))) from error
 
 
 def models(spec: StudySpec, data_root: Path | None = None) -> list[Model]:

@@ -14,7 +14,7 @@ from objectives.cleaning import clean
 from objectives.errors import DataError
 from objectives.settings import Data
 from objectives.sources import without_login
-from objectives.splits import Rows, are_classes, divide, shuffled
+from objectives.splits import Rows, are_classes, divide, few, shuffled
 from objectives.tables import Table, as_text, first_line, open_binary, read
 
 __all__ = ["Splits", "Table", "classes", "fingerprint", "load", "order", "read"]
@@ -39,13 +39,14 @@ class Splits:
         return tuple(dict.fromkeys(notice for table in tables for notice in table.notices))
 
 
-def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = False) -> Splits:
+def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = False, draw: int | None = None) -> Splits:
     """The rows to train, validate and (with `test`) test on, cleaned and checked.
 
     `columns` defaults to the text and the label; the group is added. Each must be there, and filled in every row.
     One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
     whether asked for or not. Files and a hub's splits are taken as they are, except that training rows of a hub
-    without validation rows are divided. Raises DataError, also where `data.score` asks for test rows and there are
+    without validation rows are divided. `data.shots` are drawn from the training rows by the seed `draw`, by default
+    `seed`; the others stay. Raises DataError, also where `data.score` asks for test rows and there are
     none.
     """
     wanted = dict.fromkeys([*(columns or (data.text, data.label)), *([data.group] if data.group else [])])
@@ -57,10 +58,16 @@ def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = Fal
         rows = _division(whole, data, seed, set_aside="test" in sources)
         tables |= {"train": whole.take(rows.train), "valid": whole.take(rows.valid)}
         tables |= {"test": whole.take(rows.test)} if test and rows.test else {}
+    tables["train"] = taught(tables["train"], data, seed if draw is None else draw)
     if data.score == "test" and "test" not in tables:
         key = "data.split.test" if data.path else "data.test"
         raise DataError(key, "there are no test rows to score; right is a share above 0, or rows of their own")
     return Splits(**tables)
+
+
+def taught(train: Table, data: Data, draw: int) -> Table:
+    """Those of the training rows that are trained on, drawn where `data.shots` asks for few; raises DataError."""
+    return train if data.shots is None else train.take(few(train.column(data.label), data.shots, draw))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def find(settings: Transfer, seed: int) -> Oddities:
     votes as clear are the row's own label in `RIGHT` of all cases. Rows of classes with too few training rows to be
     neighbours are not judged.
     """
-    splits = data.load(settings.data, seed)
+    splits = data.load(settings.data, seed, draw=settings.training.seed)
     whole = {"train": splits.train, "valid": splits.valid}
     tables = {name: _sample(table, seed, name) for name, table in whole.items()}
     votes = _votes(tables, settings)

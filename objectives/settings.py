@@ -101,6 +101,7 @@ class Data(Setting):
     label: str = Field("label", min_length=1, description="the column to predict")
     group: str | None = Field(None, description="rows of one group never stand in two splits")
     split: Split = Split()
+    shots: int | None = Field(None, ge=1, description="training rows of each class, drawn by training.seed; null: all")
     max_length: int = Field(128, ge=4, description="tokens a row; the rest is cut off")
     encoding: str | None = Field(None, description="of text files; null guesses, and says so where it is not UTF-8")
     delimiter: str | None = Field(None, description="of .csv and .tsv files; null is a comma or a tab, by suffix")
@@ -137,6 +138,12 @@ class Data(Setting):
             raise ValueError("data.train needs data.valid beside it; for one file to be divided use data.path")
         if not self.hub and (self.config or self.revision):
             raise ValueError("config and revision belong to a hub data set; remove them or give hub")
+        return self
+
+    @model_validator(mode="after")
+    def _few_or_all(self) -> Self:
+        if self.shots is not None and self.fit == "all":
+            raise ValueError("fit is all and shots draws a few training rows; keep one of them")
         return self
 
 

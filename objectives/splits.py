@@ -47,6 +47,21 @@ def divide(
     return Rows(*(sorted(part) for part in chosen))
 
 
+def few(labels: Sequence[str], shots: int, seed: int) -> list[int]:
+    """Indices of `shots` rows of each class, ascending: a function of these arguments, the same on every machine.
+
+    Those of fewer shots are among those of more, with the same seed. Raises DataError where a class has not so many.
+    """
+    members: dict[str, list[int]] = {name: [] for name in sorted(set(labels))}
+    for row in shuffled(len(labels), "shots", seed):
+        members[labels[row]].append(row)
+    least = min(members, key=lambda name: len(members[name]))
+    if len(members[least]) < shots:
+        seen = f"asks for {shots} training rows of each class, and {least!r} has {len(members[least])}"
+        raise DataError("data.shots", f"{seen}; right is at most that, or null for all rows")
+    return sorted(row for rows in members.values() for row in rows[:shots])
+
+
 def are_classes(different: int, rows: int) -> bool:
     """Whether so many different labels of so many rows are classes: two rows or more to each, on average."""
     return 2 * different <= rows

@@ -105,9 +105,9 @@ def survey(settings: Transfer, seed: int, source: Source | None = None) -> Surve
     """
     advice = []
     try:
-        splits = data.load(settings.data, seed, test=True)
+        splits = data.load(settings.data, seed, test=True, draw=settings.training.seed)
     except DataError as error:
-        splits = data.load(settings.data, seed)
+        splits = data.load(settings.data, seed, draw=settings.training.seed)
         advice.append(f"the test rows: objective.{error}")
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     filled = {name: table for name, table in tables.items() if table is not None}

@@ -273,7 +273,8 @@ def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: H
     kept = None if cache is None else Cache(cache.folder, cache.limit)
     seed = split_seed(settings)
     with lent(heed) as one:
-        return _encoded(settings.task.kind, settings.data, seed, source, kept, fingerprint, one)
+        draw = settings.training.seed if settings.data.shots else None
+        return _encoded(settings.task.kind, settings.data, (seed, draw), source, kept, fingerprint, one)
 
 
 def load(settings: Transfer, source: Source, rows: Rows) -> Any:
@@ -286,11 +287,17 @@ def load(settings: Transfer, source: Source, rows: Rows) -> Any:
 
 @lru_cache(maxsize=2)
 def _encoded(
-    kind: str, wanted: Data, seed: int, source: Source, cache: Cache | None, _fingerprint: str, heed: Lent
+    kind: str,
+    wanted: Data,
+    seeds: tuple[int, int | None],
+    source: Source,
+    cache: Cache | None,
+    _fingerprint: str,
+    heed: Lent,
 ) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
     task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
-    splits = data.load(wanted, seed, columns=task.columns(wanted))
+    splits = data.load(wanted, seeds[0], columns=task.columns(wanted), draw=seeds[1])
     classes = task.classes(splits, wanted)
     reader = tokenizer if cache is None else tokenized.Remembered(tokenizer, cache, heed)
     tables = (table for table in (splits.train, splits.valid, splits.test) if table is not None)

@@ -57,6 +57,27 @@ def test_a_higher_metric_is_taken_from_the_other_end(file: Path) -> None:
     assert next(promote.candidates(spec.load(file, ["metric=accuracy"]), trials, 1)).number == 0
 
 
+def test_the_best_of_each_number_of_rows_is_taken_where_these_are_searched(file: Path) -> None:
+    own = spec.load(file, ["search.data.shots=[2, 4, null]"])
+    made = [(0.4, 1e-3, None), (0.5, 1e-2, None), (0.8, 1e-2, 2), (0.7, 2e-2, 2), (0.6, 1e-3, 4)]
+    trials = [trial(at, value, rate, **{"data.shots": shots}) for at, (value, rate, shots) in enumerate(made)]
+    found = list(promote.candidates(own, trials, 1))
+    assert [(one.number, one.shots) for one in found] == [(0, None), (4, 4), (3, 2)]
+    assert found[0].defaults
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [("search.data.shots=[2, 30]", "search.data.shots"), ("data.shots=30", "objective.data.shots")],
+)
+def test_more_rows_of_a_class_than_there_are_is_said_before_a_trial(file: Path, override: str, where: str) -> None:
+    found = spec.load(file, [override])
+    said = rf"pets.yaml: {where}: asks for 30 training rows of each class, and 'neg' has 18"
+    with pytest.raises(SpecError, match=said):
+        spec.check_inputs(found, source="pets.yaml")
+    assert spec.check_inputs(spec.load(file, ["search.data.shots={low: 1, high: 18}"]))
+
+
 def test_fresh_seeds_follow_from_the_studys_and_are_none_that_were_used() -> None:
     found = list(promote.fresh(7, (), 5))
     assert found == list(promote.fresh(7, (), 8))[:5]
