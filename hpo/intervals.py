@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ Score = Callable[[Said, Array], float]
 
 LEVEL = 0.95
 DRAWS = 2000
+_ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_DIGITS = 12  # of a difference, so that equal means are equal in whatever order they were summed
 
 
 @dataclass(frozen=True)
@@ -76,33 +78,63 @@ def paired(one: Sequence[float], other: Sequence[float]) -> Difference:
 def bootstrapped(one: Sequence[Said], other: Sequence[Said], score: Score, seed: int) -> Difference:
     """The mean over seeds of score(one) - score(other), and its percentile interval by a paired bootstrap.
 
-    `one` and `other` are what two configurations said of the same rows, a `Said` a seed, the seeds in one order. Each
-    draw takes seeds and rows with replacement, the same for both: what is uncertain is which rows are tested and which
-    seeds train. That rows and seeds are drawn independently of one another is Owen's pigeonhole bootstrap (The
-    pigeonhole bootstrap, Annals of Applied Statistics 2007), which is somewhat cautious; pairing by row is as of Koehn
-    (Statistical significance tests for machine translation evaluation, EMNLP 2004). `p` is twice the smaller share of
-    draws on one side of 0, one draw added to each (Davison and Hinkley, Bootstrap Methods, 1997). The same `seed` gives
-    the same answer.
+    `one` and `other` are what two configurations said of the same rows, a `Said` a seed, the seeds in one order; see
+    `drawn`.
     """
-    draw, rows, seeds = np.random.default_rng(seed), len(one[0].truth), len(one)
-    found = np.empty(DRAWS)
+    return drawn([one, other], score, seed).difference(0, 1)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A metric of several sides: of all rows and seeds `whole` [sides], and of each bootstrap draw [draws, sides]."""
+
+    whole: Array
+    found: Array
+
+    def interval(self, side: int) -> Interval:
+        """The percentile interval of one side."""
+        low, high = np.quantile(self.found[:, side], _ENDS)
+        return Interval(float(self.whole[side]), float(low), float(high))
+
+    def difference(self, one: int, other: int) -> Difference:
+        """The first side's metric minus the other's, with its percentile interval.
+
+        `p` is twice the smaller share of draws on one side of 0, one draw added to each (Davison and Hinkley, Bootstrap
+        Methods, 1997).
+        """
+        found = self.found[:, one] - self.found[:, other]
+        low, high = np.quantile(found, _ENDS)
+        signs = np.sign(np.round(found, _DIGITS))
+        least = min((signs <= 0).sum(), (signs >= 0).sum())
+        p = float(min(1.0, 2 * (least + 1) / (len(found) + 1)))
+        return Difference(float(self.whole[one] - self.whole[other]), float(low), float(high), p)
+
+
+def drawn(sides: Sequence[Sequence[Said]], score: Score, seed: int, seeds: Sequence[Hashable] | None = None) -> Draws:
+    """The mean over seeds of the score of each side, in draws of rows and seeds with replacement.
+
+    Each side is what one configuration said of the same rows, a `Said` a seed. What is uncertain is which rows are
+    tested and which seeds train. The rows of a draw are the same for all sides, and so are its seeds for sides whose
+    entries of `seeds` are equal, by default for all; others draw theirs by themselves. That rows and seeds are drawn
+    independently of one another is Owen's pigeonhole bootstrap (The pigeonhole bootstrap, Annals of Applied Statistics
+    2007), which is somewhat cautious; pairing by row is as of Koehn (Statistical significance tests for machine
+    translation evaluation, EMNLP 2004). The same `seed` gives the same answer.
+    """
+    draw, rows = np.random.default_rng(seed), len(sides[0][0].truth)
+    kinds = list(seeds) if seeds is not None else [None] * len(sides)
+    counts = {kind: len(side) for kind, side in zip(kinds, sides, strict=True)}
+    found = np.empty((DRAWS, len(sides)))
     for index in range(DRAWS):
         weights = np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(float)
-        each = np.bincount(draw.integers(seeds, size=seeds), minlength=seeds)
-        found[index] = _difference(one, other, score, weights, each)
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    side = min((found <= 0).sum(), (found >= 0).sum())
-    whole = _difference(one, other, score, np.ones(rows), np.ones(seeds))
-    return Difference(whole, float(low), float(high), float(min(1.0, 2 * (side + 1) / (DRAWS + 1))))
+        each = {kind: np.bincount(draw.integers(n, size=n), minlength=n) for kind, n in counts.items()}
+        found[index] = [_mean(side, score, weights, each[kind]) for kind, side in zip(kinds, sides, strict=True)]
+    whole = [_mean(side, score, np.ones(rows), np.ones(len(side))) for side in sides]
+    return Draws(np.array(whole), found)
 
 
-def _difference(one: Sequence[Said], other: Sequence[Said], score: Score, weights: Array, each: Array) -> float:
+def _mean(side: Sequence[Said], score: Score, weights: Array, each: Array) -> float:
     """Over seeds that count `each` [seeds] times."""
-    total = sum(
-        times * (score(mine, weights) - score(theirs, weights))
-        for times, mine, theirs in zip(each.tolist(), one, other, strict=True)
-        if times
-    )
+    total = sum(times * score(said, weights) for times, said in zip(each.tolist(), side, strict=True) if times)
     return float(total / each.sum())
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def label(config: Config, model: Path, table: Table, text: str | None) -> list[d
         raise HpoError(f"{table.source} has no column '{column}'; found {known}: name the one to read with --text")
     if taken := [name for name in ADDED if name in table.columns]:
         raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
-    said = _asked(config, model, table.column(column))
+    said = asked(config, model=str(model.absolute()), texts=list(table.column(column)))
     columns = [*table.columns]
     values = zip(*(table.column(name) for name in columns), strict=True)
     return [dict(zip((*columns, *ADDED), (*row, *found), strict=True)) for row, found in zip(values, said, strict=True)]
@@ -54,7 +53,8 @@ def _trained_on(model: Path) -> str:
         raise HpoError(f"--model {model}: is no model folder; right is one that hpo promote wrote") from None
 
 
-def _asked(config: Config, model: Path, texts: Sequence[str]) -> list[tuple[str, float]]:
+def asked(config: Config, **question: Any) -> list[tuple[str, float]]:
+    """The label and its probability for each of the `texts` of a question to `hpo.labelling`; raises HpoError."""
     process = subprocess.Popen(
         [sys.executable, "-m", "hpo.labelling"],
         env={**os.environ, **config.environ(), "TOKENIZERS_PARALLELISM": "false"},
@@ -64,7 +64,7 @@ def _asked(config: Config, model: Path, texts: Sequence[str]) -> list[tuple[str,
         text=True,
     )
     try:
-        said, complained = process.communicate(json.dumps({"model": str(model.absolute()), "texts": list(texts)}))
+        said, complained = process.communicate(json.dumps(question))
     finally:
         process.kill()
         process.wait()

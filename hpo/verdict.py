@@ -10,6 +10,7 @@ from hpo import intervals, scores
 from hpo.errors import StudyError
 from hpo.intervals import Difference, Interval
 from hpo.promotion import Candidate, Promotion
+from hpo.report import Report
 from hpo.scores import Said
 from hpo.spec import StudySpec
 from objectives.evaluation import direction
@@ -87,6 +88,13 @@ def tested(metric: str) -> str:
     return "test_loss" if metric in ("val_loss", "train_loss") else f"test_{metric}"
 
 
+def read(rows: Report, promotion: Promotion, own: StudySpec) -> Verdict:
+    """What the companion of the study `own` has shown, from the database; raises StudyError as `verdict` does."""
+    name = promotion.companion
+    trials, said = rows.trials(name), rows.predictions(name, "test")
+    return verdict(promotion, own, trials, lambda number: rows.curve(name, number)[-1], said)
+
+
 def verdict(
     promotion: Promotion, own: StudySpec, trials: Sequence[Row], last: Callable[[int], Row], said: Sequence[Row]
 ) -> Verdict:
@@ -109,7 +117,7 @@ def verdict(
         made = [Retraining(number, seed, last(number)["metrics"], by_number[number]) for seed, number in numbers]
         standings.append(_standing(candidate, made, metric))
     towards = str(direction(metric))
-    winner = _winner(standings, towards)
+    winner = choose(standings, towards)
     others = [standing for standing in standings if standing is not winner]
     comparisons = _compared(winner, others, metric, own.seed)
     return Verdict(promotion, metric, tested(metric), towards, standings, winner, comparisons)
@@ -137,7 +145,8 @@ def _standing(candidate: Candidate, trials: Sequence[Retraining], metric: str) -
     return Standing(candidate, trials, intervals.mean(valid) if valid else None, test)
 
 
-def _winner(standings: Sequence[Standing], towards: str) -> Standing:
+def choose(standings: Sequence[Standing], towards: str) -> Standing:
+    """The best of them by the validation rows; where none validated, the first."""
     if any(standing.valid is None for standing in standings):
         return standings[0]
     pick = min if towards == "minimize" else max

@@ -11,7 +11,7 @@ from objectives.errors import CodeError
 from objectives.evaluation import Heed, Rehearsal, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import HERE, Host
-from objectives.settings import Own, Settings, Simulated
+from objectives.settings import Own, Settings, Simulated, Transfer
 
 if TYPE_CHECKING:
     from objectives.prediction import Prediction
@@ -71,6 +71,17 @@ def predict(folder: Path, texts: Sequence[str], host: Host = HERE) -> list[Predi
         from objectives import prediction
 
     return prediction.predict(folder, texts, host.device, allow_code=host.allow_code)
+
+
+def resemble(settings: Transfer, texts: Sequence[str], names: Mapping[str, str], host: Host = HERE) -> list[Prediction]:
+    """The class of each text without training: of the texts of `names`, by class, the nearest to the pretrained model.
+
+    Raises ObjectiveError.
+    """
+    with importing():
+        from objectives import zeroshot
+
+    return zeroshot.predict(settings, texts, names, host)
 
 
 def rehearse(settings: Settings, host: Host = HERE) -> Rehearsal:

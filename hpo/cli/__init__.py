@@ -45,6 +45,7 @@ COMMANDS = {
         "promote",
         "Retrain the best configurations with fresh seeds, test them once, and write the winner's model.",
     ),
+    "compare": ("compare", "Compare promoted studies and simple rules on the same test rows."),
     "predict": ("promote", "Label the rows of a file with a model that `hpo promote` wrote."),
     "db": ("db", "The database: the embedded server, or the one that HPO_DATABASE_URL names."),
 }

@@ -68,8 +68,8 @@ def promote(  # noqa: PLR0913, PLR0917 - an argument an option
     with open_store(config) as store:
         if again:
             _forget(config, store, name, yes)
-        promotion, spec = _planned(config, store, name, Wish(top, seeds, fit))
-        _work(config, store, spec, workers or max(1, len(devices)), devices)
+        promotion, spec = planned(config, store, name, Wish(top, seeds, fit))
+        work(config, store, spec, workers or max(1, len(devices)), devices)
         found, made = _found(config, store, promotion)
         card.write(folder, found, made, _models(config, store.plan(promotion.companion)))
     _say(found, made, folder, as_json)
@@ -97,7 +97,8 @@ def _models(config: Config, plan: Plan) -> Any:
     return Models(f"{config.trained}/{plan.folder}")
 
 
-def _planned(config: Config, store: Store, study: str, wish: Wish) -> tuple[Promotion, StudySpec]:
+def planned(config: Config, store: Store, study: str, wish: Wish) -> tuple[Promotion, StudySpec]:
+    """What is to be retrained, and its companion in the database; raises HpoError."""
     from hpo import inputs, report
     from hpo import promote as promoting
 
@@ -109,7 +110,7 @@ def _planned(config: Config, store: Store, study: str, wish: Wish) -> tuple[Prom
     return promotion, spec
 
 
-def _work(config: Config, store: Store, spec: StudySpec, workers: int, devices: list[Device]) -> None:
+def work(config: Config, store: Store, spec: StudySpec, workers: int, devices: list[Device]) -> None:
     """Run the retrainings that are left under the live view."""
     from hpo import config as configuration
     from hpo import control, report
@@ -136,10 +137,7 @@ def _found(config: Config, store: Store, promotion: Promotion) -> tuple[Verdict,
 
     with report.read(config) as rows:
         name = promotion.companion
-        trials, said = rows.trials(name), rows.predictions(name, "test")
-        found = verdict.verdict(
-            promotion, store.plan(promotion.study).spec, trials, lambda number: rows.curve(name, number)[-1], said
-        )
+        found = verdict.read(rows, promotion, store.plan(promotion.study).spec)
         trial = rows.trial(name, found.winner.trials[0].number)
     return found, Made(trial["trial_id"], trial["settings"], trial["facts"], store.plan(name).fingerprint)
 

@@ -68,9 +68,9 @@ def save(story: Story, order: Order, shares: Shares) -> tuple[list[Path], list[s
         if missing and (order.kinds or not pictures):
             raise StudyError(missing[0])
         if order.out.suffix == ".html":
-            page.write(order.out, story, {kind: _svg(made, kind) for kind, made in pictures.items()}, missing)
+            page.write(order.out, story, {kind: svg(made, kind) for kind, made in pictures.items()}, missing)
             return [order.out], said
-        return [_one(made, kind, _path(order, kind)) for kind, made in pictures.items()], said + missing
+        return [save_one(made, kind, _path(order, kind)) for kind, made in pictures.items()], said + missing
 
 
 def _pictures(story: Story, order: Order, shares: Shares) -> tuple[dict[str, Figure], list[str]]:
@@ -96,15 +96,16 @@ def _path(order: Order, kind: str) -> Path:
     return order.out if len(order.kinds) == 1 else order.out.with_name(f"{order.out.stem}-{kind}{order.out.suffix}")
 
 
-def _one(picture: Figure, kind: str, path: Path) -> Path:
+def save_one(picture: Figure, kind: str, path: Path) -> Path:
+    """Write a picture of a kind as .png or .svg; the path."""
     if path.suffix == ".svg":
-        path.write_text(_svg(picture, kind), "utf-8")
+        path.write_text(svg(picture, kind), "utf-8")
     else:
         picture.savefig(path, metadata={"Software": "hpo"})
     return path
 
 
-def _svg(picture: Figure, kind: str) -> str:
+def svg(picture: Figure, kind: str) -> str:
     """SVG with its texts as texts, in the fonts of whoever looks at it; its ids begin with the kind."""
     written = io.StringIO()
     picture.savefig(written, format="svg", metadata={"Date": None, "Creator": "hpo"})

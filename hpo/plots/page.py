@@ -27,14 +27,18 @@ td, th {{ border: 1px solid #ddd; padding: 4px 12px; text-align: left; }}
 def write(out: Path, story: Story, pictures: Mapping[str, str], missing: Sequence[str]) -> None:
     """The page: what the study is, its best trial, the pictures as SVG by kind, and which could not be drawn."""
     links = "".join(f'<a href="#{kind}">{kind}</a>' for kind in pictures)
-    figures = "".join(_figure(story, kind, svg) for kind, svg in pictures.items())
+    figures = "".join(figure(story.name, kind, svg) for kind, svg in pictures.items())
     lines = "".join(f"<p>{escape(line)}</p>" for line in missing)
-    out.write_text(
+    out.write_text(whole(story.name, f"{_head(story)}\n<nav>{links}</nav>\n{figures}{lines}"), "utf-8")
+
+
+def whole(title: str, body: str) -> str:
+    """A page of HTML around its body."""
+    return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(story.name)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{_head(story)}\n<nav>{links}</nav>\n{figures}{lines}\n</main>\n</body>\n</html>\n",
-        "utf-8",
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"{body}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -56,9 +60,9 @@ def _best(story: Story) -> str:
     return f"{said}\n<table><tr>{heads}</tr><tr>{cells}</tr></table>"
 
 
-def _figure(story: Story, kind: str, svg: str) -> str:
+def figure(name: str, kind: str, svg: str) -> str:
     """A picture without what only a file of its own needs, named for those who cannot see it."""
     inside = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
-    label = escape(f"{kind} of {story.name}")
+    label = escape(f"{kind} of {name}")
     named = inside.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return f'<figure id="{kind}">\n{named}</figure>\n'

@@ -70,12 +70,17 @@ BEST = Mark("best", "#009E73", "*", 330)
 
 def figure(story: Story, title: str, note: str = "") -> Figure:
     """An empty picture with its title, and below it study, metric, direction, trials and what is to be known."""
+    count = len(story.trials)
+    facts = [story.name, f"{story.metric}, {story.direction}", f"{count} trial{'s' * (count != 1)}", note]
+    return headed(title, facts)
+
+
+def headed(title: str, facts: Iterable[str]) -> Figure:
+    """An empty picture with its title, and below it some facts."""
     made = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     engine: Any = made.get_layout_engine()
     engine.set(rect=(0.01, 0.01, 0.98, 0.87), w_pad=0.08, h_pad=0.08)
     made.text(0.022, 0.945, title, fontsize=17, fontweight="bold", color=INK)
-    count = len(story.trials)
-    facts = [story.name, f"{story.metric}, {story.direction}", f"{count} trial{'s' * (count != 1)}", note]
     made.text(0.022, 0.903, "  ·  ".join(fact for fact in facts if fact), fontsize=12, color=QUIET)
     return made
 

@@ -1,0 +1,119 @@
+"""Simple rules on the test rows of a study, to be compared with what was tuned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo import compare, predict
+from hpo import spec as studies
+from hpo.compare import Contestant, Promoted
+from hpo.config import Config
+from hpo.errors import HpoError, StudyError
+from hpo.scores import Said
+from objectives import data, rules, settings
+from objectives.errors import ObjectiveError
+from objectives.rules import Labelled
+from objectives.settings import Transfer
+from objectives.tables import Table
+
+KINDS = ("majority", "tfidf", "zero-shot")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The rows that a study's models were trained and tested on: what rules learn from, and what they are asked."""
+
+    objective: Transfer
+    classes: Sequence[str]
+    train: Table
+    valid: Labelled
+    test: Labelled
+
+    @property
+    def fits_all(self) -> bool:
+        """Whether the validation rows train, too."""
+        return self.objective.data.fit == "all"
+
+    def taught(self, shots: int | None, seed: int) -> Labelled:
+        """The training rows, so many of each class by the seed; None for all."""
+        wanted = self.objective.data.model_copy(update={"shots": shots})
+        return _labelled(self.objective, data.taught(self.train, wanted, seed))
+
+    def said(self, labels: Sequence[str]) -> Said:
+        """These classes of the test rows; a rule has no loss."""
+        truth, predicted = (
+            np.array([self.classes.index(name) for name in some]) for some in (self.test.labels, labels)
+        )
+        return Said(tuple(self.classes), truth, predicted, np.full(len(truth), np.nan))
+
+
+def ground(config: Config, study: Promoted) -> Ground:
+    """The rows of a promoted study; raises StudyError where they are not here as they were."""
+    found = studies.settings_for(study.companion.spec, {}, config.data_root)
+    assert isinstance(found, Transfer)  # noqa: S101 - no other is promoted
+    name, plain = study.own.spec.study, found.data.model_copy(update={"shots": None})
+    try:
+        if data.fingerprint(plain) != study.own.fingerprint:
+            raise StudyError(f"{name}: the rows are not those that it was made with; put the same files back")
+        rows = data.load(plain, settings.split_seed(found), test=True)
+    except ObjectiveError as error:
+        raise StudyError(f"{name}: objective.{error}") from error
+    assert rows.test is not None  # noqa: S101 - they were scored
+    classes = data.classes(rows, plain.label)
+    return Ground(found, classes, rows.train, _labelled(found, rows.valid), _labelled(found, rows.test))
+
+
+def _labelled(objective: Transfer, table: Table) -> Labelled:
+    return Labelled(table.column(objective.data.text), table.column(objective.data.label))
+
+
+def texts_of(classes: Sequence[str], given: Sequence[str]) -> dict[str, str]:
+    """The text that stands for each class: one of those `given` as CLASS=TEXT, else its name; raises HpoError."""
+    found = {name: name.replace("_", " ").replace("-", " ") for name in classes}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if name not in found or not equals or not text.strip():
+            raise HpoError(f"--label-text {pair}: CLASS=TEXT is right, of the classes {', '.join(classes)}")
+        found[name] = text.strip()
+    return found
+
+
+def made(
+    config: Config, here: Ground, kind: str, names: Mapping[str, str], among: Sequence[Contestant]
+) -> Iterator[Contestant]:
+    """The rule of this kind beside these contestants; raises HpoError.
+
+    `tfidf` learns from as many rows of each class as these did, once each, drawn by the same seeds. The others have no
+    use of few rows.
+    """
+    if kind == "tfidf":
+        counts = dict.fromkeys(one.shots for one in among)
+        for shots in counts:
+            seeds = next(one.seeds for one in among if one.shots == shots)
+            name = kind if len(counts) == 1 else f"{kind}, {compare.rows_of(shots)}"
+            yield _by_words(here, name, None if shots is None else int(shots), seeds)
+        return
+    started = time.monotonic()
+    if kind == "majority":
+        train = here.taught(None, 0)
+        said = rules.majority(train + here.valid if here.fits_all else train, len(here.test.texts))
+    else:
+        tree = here.objective.model_dump()
+        answers = predict.asked(config, settings=tree, names=dict(names), texts=list(here.test.texts))
+        said = [label for label, _ in answers]
+    taken = time.monotonic() - started
+    yield Contestant(kind, [here.said(said)], training=taken if kind == "majority" else None)
+
+
+def _by_words(here: Ground, name: str, shots: int | None, seeds: tuple[int, ...]) -> Contestant:
+    started, said = time.monotonic(), []
+    draws = () if shots is None else seeds  # of all rows nothing is drawn
+    for seed in draws or (0,):
+        train = here.taught(shots, seed)
+        labels = rules.by_words(train, here.valid, here.test.texts, all_rows=here.fits_all)
+        said.append(here.said(labels))
+    return Contestant(name, said, draws, shots, training=time.monotonic() - started)
