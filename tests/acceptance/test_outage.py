@@ -199,7 +199,7 @@ def check_continued(site: Site) -> None:
     assert recorded[-1][0] < trained
     site.rows("UPDATE hpo.attempts SET beat = beat - interval '1 hour' RETURNING 1")
     assert site.worker("heir").wait(120) == 0, site.said("heir")
-    check_complete(site, [("a", "died"), ("heir", "complete")])
+    check_complete(site, [("a", "released"), ("heir", "complete")])
     assert site.recorded()[: len(recorded)] == recorded
     found = re.search(r"continues from the checkpoint of step (\d+)", site.said("heir"))
     assert found is not None
@@ -265,7 +265,7 @@ def test_a_launch_outlives_workers_killed_while_the_database_is_away(site: Site)
     site.back()
     assert launch.wait(200) == 0, site.said("launch")
     first, second = (log.stem for log in site.of_launch())
-    check_complete(site, [(first, "died"), (second, "complete")])
+    check_complete(site, [(first, "released"), (second, "complete")])
 
 
 def test_a_launch_against_a_server_that_is_away_ends_at_once(site: Site) -> None:
