@@ -94,7 +94,7 @@ def promoted(store: Store, rows: Report, study: str) -> Promoted:
             f"{study} has no predictions on its test rows: hpo promote -s {study} --top 1 makes them, and so does "
             "hpo compare with --promote"
         )
-    return Promoted(own, companion, verdict.read(rows, companion.spec.promotes, own.spec))
+    return Promoted(own, companion, verdict.read(rows, companion.spec.study))
 
 
 def check_same(found: Sequence[Promoted]) -> None:

@@ -194,6 +194,13 @@ class Report:
             split=split,
         )
 
+    def fingerprint(self, study: str) -> str | None:
+        """What tells the rows that a study was made with from others; None where it has none."""
+        found = self._rows(
+            "SELECT fingerprint FROM hpo.plans JOIN studies USING (study_id) WHERE study_name = :study", study=study
+        )
+        return found[0]["fingerprint"] if found else None
+
     def running(self, study: str) -> list[Row]:
         """The trials that some worker holds now, with their last evaluation."""
         return self._rows(

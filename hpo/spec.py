@@ -24,6 +24,7 @@ from objectives.evaluation import Direction, class_of, direction
 from objectives.settings import Model, Own, Settings, Transfer
 
 _COMPARED = ("objective", "search", "points", "sampler", "metric", "seed", "warm_start")
+_SHOWN = ("objective.data.slice",)  # of these, what only changes how results are shown
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _FILES = ("path", "train", "valid", "test")
 
@@ -321,7 +322,9 @@ def check_inputs(
     from objectives.errors import ObjectiveError
 
     try:
-        splits = data.load(settings.data, objectives.split_seed(settings), draw=settings.training.seed)
+        beside = [settings.data.slice] if settings.data.slice else []
+        seed, draw = objectives.split_seed(settings), settings.training.seed
+        splits = data.load(settings.data, seed, beside=beside, draw=draw)
         _check_shots(spec, settings, data_root)
         labels = data.classes(splits, settings.data.label)
         fingerprint = data.fingerprint(settings.data)
@@ -400,7 +403,7 @@ def _flat(spec: StudySpec) -> dict[str, str]:
         for name, inner in value.items():
             yield from leaves(f"{key}.{name}", inner)
 
-    return dict(leaf for key in _COMPARED for leaf in leaves(key, tree[key]))
+    return dict(leaf for key in _COMPARED for leaf in leaves(key, tree[key]) if leaf[0] not in _SHOWN)
 
 
 def render(spec: StudySpec) -> str:

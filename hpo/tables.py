@@ -18,6 +18,8 @@ from rich.text import Text
 
 Row = Mapping[str, Any]
 
+_WIDEST, _LEAST = 120, 16  # columns of a terminal
+
 
 def console(stderr: bool = False) -> Console:
     """A console that wraps nothing where the output is no terminal."""
@@ -41,6 +43,14 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | No
 def show(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | None = None) -> None:
     """Print a table on stdout."""
     console().print(table(rows, columns, title))
+
+
+def fitted(console: Console, rows: Sequence[Sequence[Any]], columns: Sequence[str], title: str | None = None) -> Table:
+    """A table whose last column, a text, is cut to what the others leave of the console's width, or of 120 columns."""
+    beside = table([(*row[:-1], "") for row in rows], (*columns[:-1], ""))
+    room = max(min(console.width, _WIDEST) - console.measure(beside).maximum, _LEAST)
+    body = [(*row[:-1], shortened(" ".join(str(row[-1]).split()), room)) for row in rows]
+    return table(body, columns)
 
 
 def shortened(text: str, cells: int) -> str:

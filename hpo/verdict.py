@@ -88,11 +88,15 @@ def tested(metric: str) -> str:
     return "test_loss" if metric in ("val_loss", "train_loss") else f"test_{metric}"
 
 
-def read(rows: Report, promotion: Promotion, own: StudySpec) -> Verdict:
-    """What the companion of the study `own` has shown, from the database; raises StudyError as `verdict` does."""
-    name = promotion.companion
-    trials, said = rows.trials(name), rows.predictions(name, "test")
-    return verdict(promotion, own, trials, lambda number: rows.curve(name, number)[-1], said)
+def read(rows: Report, companion: str) -> Verdict:
+    """What this companion has shown; raises StudyError where there is none, or retrainings are missing."""
+    spec = StudySpec.from_dict(rows.study(companion)["spec"])
+    if spec.promotes is None:
+        raise StudyError(f"{companion}: is no companion study; hpo promote makes one")
+    own = StudySpec.from_dict(rows.study(spec.promotes.study)["spec"])
+    said = rows.predictions(companion, "test")
+    trials = rows.trials(companion)
+    return verdict(spec.promotes, own, trials, lambda number: rows.curve(companion, number)[-1], said)
 
 
 def verdict(

@@ -39,10 +39,20 @@ class Splits:
         return tuple(dict.fromkeys(notice for table in tables for notice in table.notices))
 
 
-def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = False, draw: int | None = None) -> Splits:
+def load(
+    data: Data,
+    seed: int,
+    *,
+    columns: Sequence[str] = (),
+    beside: Sequence[str] = (),
+    test: bool = False,
+    draw: int | None = None,
+) -> Splits:
     """The rows to train, validate and (with `test`) test on, cleaned and checked.
 
     `columns` defaults to the text and the label; the group is added. Each must be there, and filled in every row.
+    Columns `beside` them come along as they are: they change neither which rows there are nor how they are divided,
+    and training rows of their own need not have them.
     One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
     whether asked for or not. Files and a hub's splits are taken as they are, except that training rows of a hub
     without validation rows are divided. `data.shots` are drawn from the training rows by the seed `draw`, by default
@@ -51,8 +61,13 @@ def load(data: Data, seed: int, *, columns: Sequence[str] = (), test: bool = Fal
     """
     wanted = dict.fromkeys([*(columns or (data.text, data.label)), *([data.group] if data.group else [])])
     test = test or data.score == "test"
-    sources = _hub(data, wanted) if data.hub else _files(data)
-    tables = {role: _checked(sources[role](), data, wanted) for role in sources if test or role != "test"}
+    sources = _hub(data, [*wanted, *beside]) if data.hub else _files(data)
+    own = "train" if "valid" in sources else None  # the file whose rows are looked at by no column beside
+    tables = {
+        role: _checked(sources[role](), data, wanted, () if role == own else beside)
+        for role in sources
+        if test or role != "test"
+    }
     if "valid" not in sources:
         whole = tables["train"]
         rows = _division(whole, data, seed, set_aside="test" in sources)
@@ -190,9 +205,10 @@ def _hub_column(rows: Any, column: str) -> list[str]:
     return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
 
 
-def _checked(table: Table, data: Data, columns: Collection[str]) -> Table:
-    _check_columns(table.source, list(table.columns), data, columns)
-    table = clean(table.select(tuple(columns)), data, tuple(columns))
+def _checked(table: Table, data: Data, columns: Collection[str], beside: Collection[str] = ()) -> Table:
+    every = tuple(dict.fromkeys([*columns, *beside]))
+    _check_columns(table.source, list(table.columns), data, every)
+    table = clean(table.select(every), data, tuple(columns))
     empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in columns}
     found = {name: rows for name, rows in empty.items() if rows}
     if found:
@@ -213,7 +229,7 @@ def _check_columns(source: str, found: Sequence[str], data: Data, columns: Colle
 
 
 def _key(data: Data, column: str) -> str:
-    return next((f"data.{key}" for key in ("text", "label", "group") if getattr(data, key) == column), "data")
+    return next((f"data.{key}" for key in ("text", "label", "group", "slice") if getattr(data, key) == column), "data")
 
 
 def _listed(found: Sequence[str], wanted: str) -> str:

@@ -100,6 +100,7 @@ class Data(Setting):
     text: str = Field("text", min_length=1, description="the column to read")
     label: str = Field("label", min_length=1, description="the column to predict")
     group: str | None = Field(None, description="rows of one group never stand in two splits")
+    slice: str | None = Field(None, description="the column by whose values `hpo errors` divides what a model said")
     split: Split = Split()
     shots: int | None = Field(None, ge=1, description="training rows of each class, drawn by training.seed; null: all")
     max_length: int = Field(128, ge=4, description="tokens a row; the rest is cut off")

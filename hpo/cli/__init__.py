@@ -34,6 +34,7 @@ COMMANDS = {
     "trials": ("read", "All trials of a study."),
     "show": ("read", "One trial: parameters, settings, attempts and learning curve."),
     "best": ("read", "The best complete trial: its parameters and the metrics of its best evaluation."),
+    "errors": ("errors", "What a study's model gets wrong: mistakes to read, confused classes, slices, calibration."),
     "export": ("export", "Write all trials to a file, or to MLflow."),
     "cost": ("cost", "What a study has cost in hours, on what, what became of it, and what is left to do."),
     "plot": ("plot", "Draw a study: history, curves, importance, slice, parallel, contour, timeline, cost."),

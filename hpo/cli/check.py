@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from objectives.survey import Survey
 
 _SHOWN = 5  # odd rows
-_NAME, _LABEL, _WIDEST = 34, 18, 120  # columns of a terminal: what stands beside names fits into 80
+_NAME, _LABEL = 34, 18  # columns of a terminal: what stands beside names fits into 80
 
 
 @click.command()
@@ -109,9 +109,7 @@ def _say_odd(found: Oddities, settings: Transfer) -> None:
     console, short = tables.console(stderr=True), partial(tables.shortened, cells=_LABEL)
     columns = ("where", settings.data.label, "its like", settings.data.text)
     rows = [(short(row.where), short(row.label), short(row.neighbours), row.text) for row in found.odd[:_SHOWN]]
-    beside = tables.table([(*row[:-1], "") for row in rows], (*columns[:-1], ""))
-    room = min(console.width, _WIDEST) - console.measure(beside).maximum
-    console.print(tables.table([(*row[:-1], tables.shortened(row[-1], room)) for row in rows], columns))
+    console.print(tables.fitted(console, rows, columns))
 
 
 def _estimate(spec: StudySpec, config: Config, workers: int | None, quiet: bool) -> dict[str, Any]:

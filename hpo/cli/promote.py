@@ -137,7 +137,7 @@ def _found(config: Config, store: Store, promotion: Promotion) -> tuple[Verdict,
 
     with report.read(config) as rows:
         name = promotion.companion
-        found = verdict.read(rows, promotion, store.plan(promotion.study).spec)
+        found = verdict.read(rows, name)
         trial = rows.trial(name, found.winner.trials[0].number)
     return found, Made(trial["trial_id"], trial["settings"], trial["facts"], store.plan(name).fingerprint)
 
