@@ -38,6 +38,7 @@ COMMANDS = {
     "export": ("export", "Write all trials to a file, or to MLflow."),
     "cost": ("cost", "What a study has cost in hours, on what, what became of it, and what is left to do."),
     "plot": ("plot", "Draw a study: history, curves, importance, slice, parallel, contour, timeline, cost."),
+    "report": ("report", "Write all that is known of a study as one page of HTML, to keep, print or pass on."),
     "logs": ("read", "What this machine's workers wrote, in order of time."),
     "dashboard": ("serve", "Serve optuna-dashboard until Ctrl-C."),
     "doctor": ("doctor", "Look at what hpo needs of this machine, and say what mends what is wrong."),

@@ -42,8 +42,7 @@ def plot(config: Config, study: str, kinds: tuple[str, ...], out: Path | None, p
     """
     if out is not None and out.suffix not in SUFFIXES:
         raise HpoError(f"--out {out}: a file ending in .html, .png or .svg is right")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise HpoError("hpo plot needs the extra plot; pip install matplotlib pylopdf-fonts-zh-cn")
+    check_extra("plot")
     from hpo.plots import draw, story
 
     name = options.name_of(study)
@@ -51,7 +50,7 @@ def plot(config: Config, study: str, kinds: tuple[str, ...], out: Path | None, p
     with report.read(config) as rows:
         read = story.read(rows, name)
     try:
-        written, said = draw.save(read, order, _shares)
+        written, said = draw.save(read, order, shares)
     except OSError as error:
         raise HpoError(f"--out {order.out}: {error.strerror}") from None
     for line in said:
@@ -60,7 +59,13 @@ def plot(config: Config, study: str, kinds: tuple[str, ...], out: Path | None, p
         click.echo(path)
 
 
-def _shares(story: Story) -> Mapping[str, float]:
+def check_extra(command: str) -> None:
+    """Refuse a command that draws where there is no matplotlib; raises HpoError."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise HpoError(f"hpo {command} needs the extra plot; pip install matplotlib pylopdf-fonts-zh-cn")
+
+
+def shares(story: Story) -> Mapping[str, float]:
     """The importance of each parameter; what computes it is imported when it is asked for."""
     from hpo import importance
 

@@ -40,7 +40,7 @@ def save(out: Path, metric: str, rows: int, entries: Sequence[Entry]) -> list[st
         made = _picture(names, entries, metric, rows)
         if out.suffix == ".html":
             picture = page.figure("the test rows", KIND, draw.svg(made, KIND))
-            out.write_text(page.whole(f"{metric} on the test rows", picture), "utf-8")
+            out.write_text(page.document(f"{metric} on the test rows", picture), "utf-8")
         else:
             draw.save_one(made, KIND, out)
     return said

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,8 @@ def save(story: Story, order: Order, shares: Shares) -> tuple[list[Path], list[s
     found = fonts.choose(story.texts())
     as_text = order.out.suffix != ".png"  # whoever looks at it has fonts of their own
     said = [fonts.notice(found.lacking)] if found.lacking and not as_text else []
-    settings: Any = {**style.SETTINGS, "font.family": found.families}
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        if as_text:
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        else:
-            story = story.written(found.legible)
+    with _styled(found.families, as_text):
+        story = story if as_text else story.written(found.legible)
         pictures, missing = _pictures(story, order, shares)
         if missing and (order.kinds or not pictures):
             raise StudyError(missing[0])
@@ -71,6 +68,23 @@ def save(story: Story, order: Order, shares: Shares) -> tuple[list[Path], list[s
             page.write(order.out, story, {kind: svg(made, kind) for kind, made in pictures.items()}, missing)
             return [order.out], said
         return [save_one(made, kind, _path(order, kind)) for kind, made in pictures.items()], said + missing
+
+
+def svgs(story: Story, shares: Shares) -> tuple[dict[str, str], list[str]]:
+    """Pictures of all kinds as SVG, for a page that has more than these, and why some could not be drawn."""
+    with _styled(fonts.choose(story.texts()).families, as_text=True):
+        pictures, missing = _pictures(story, Order(Path()), shares)
+        return {kind: svg(made, kind) for kind, made in pictures.items()}, missing
+
+
+@contextmanager
+def _styled(families: Sequence[str], as_text: bool) -> Iterator[None]:
+    """Pictures as ours look, for the time of a block; letters that a file has as text need no shape here."""
+    settings: Any = {**style.SETTINGS, "font.family": families}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        if as_text:
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def _pictures(story: Story, order: Order, shares: Shares) -> tuple[dict[str, Figure], list[str]]:

@@ -29,15 +29,15 @@ def write(out: Path, story: Story, pictures: Mapping[str, str], missing: Sequenc
     links = "".join(f'<a href="#{kind}">{kind}</a>' for kind in pictures)
     figures = "".join(figure(story.name, kind, svg) for kind, svg in pictures.items())
     lines = "".join(f"<p>{escape(line)}</p>" for line in missing)
-    out.write_text(whole(story.name, f"{_head(story)}\n<nav>{links}</nav>\n{figures}{lines}"), "utf-8")
+    out.write_text(document(story.name, f"{_head(story)}\n<nav>{links}</nav>\n{figures}{lines}"), "utf-8")
 
 
-def whole(title: str, body: str) -> str:
-    """A page of HTML around its body."""
+def document(title: str, body: str, style: str = STYLE) -> str:
+    """A whole page around a body of HTML; the title is plain text."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
         f"{body}\n</main>\n</body>\n</html>\n"
     )
 
