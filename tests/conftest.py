@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import psycopg2
 import pytest
 import servers
 from sqlalchemy.engine import make_url
-from support import environment, wait_until
+from support import environment, leave
 
 from hpo import postgres, schema
 from hpo.config import Config
@@ -46,9 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        home = Path(os.environ.pop("TESTS_OF_HPO_HOME"))
-        postgres.stop(home, force=True)
-        wait_until(lambda: shutil.rmtree(home, ignore_errors=True) or not home.exists())  # its watchdog leaves, too
+        leave(Path(os.environ.pop("TESTS_OF_HPO_HOME")))
 
 
 @pytest.hookimpl(trylast=True)

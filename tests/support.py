@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from hpo import postgres
 from hpo.config import Config
 
 
@@ -20,3 +23,9 @@ def wait_until(condition: Callable[[], object], timeout: float = 120.0) -> None:
     while not condition():
         assert time.monotonic() < until, f"not within {timeout} s: {condition}"
         time.sleep(0.02)
+
+
+def leave(home: Path) -> None:
+    """Stop a home's server and remove the home, where its watchdog writes until it leaves, a little later."""
+    postgres.stop(home, force=True)
+    wait_until(lambda: shutil.rmtree(home, ignore_errors=True) or not home.exists())

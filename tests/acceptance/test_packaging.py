@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import wait_until
+from support import leave
 
-from hpo import __version__, postgres
+from hpo import __version__
 
 pytestmark = pytest.mark.acceptance
 ROOT = Path(__file__).parents[2]
@@ -61,8 +60,7 @@ def home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="hpo-wheel-"))
     folder.chmod(0o711)
     yield folder
-    postgres.stop(folder, force=True)
-    wait_until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists())  # its watchdog leaves, too
+    leave(folder)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from support import leave
 
-from hpo import postgres
 from hpo import spec as studies
 from objectives import sources
 from objectives.settings import Model
@@ -150,8 +149,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     home = Path(tempfile.mkdtemp(prefix="hpo-readme-"))
     home.chmod(0o711)
     yield Reader(tmp_path, home)
-    postgres.stop(home, force=True)
-    shutil.rmtree(home)
+    leave(home)
 
 
 @pytest.mark.timeout(900)  # a hundred commands, each a process
