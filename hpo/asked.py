@@ -10,7 +10,7 @@ from typing import cast
 from hpo.errors import StudyError
 from hpo.space import Value
 from hpo.spec import StudySpec, settings_for
-from objectives import data, settings
+from objectives import data, kinds, settings
 from objectives.data import Table
 from objectives.errors import DataError
 from objectives.settings import Transfer
@@ -54,7 +54,8 @@ def ask(spec: StudySpec, params: Mapping[str, Value], where: Where) -> Asked:
     try:
         if data.fingerprint(wanted.data) != where.fingerprint:
             return Asked(missing="the rows on this machine are not those of the study: their fingerprint is another")
-        splits = data.load(wanted.data, settings.split_seed(wanted), beside=beside, test=where.split == "test")
+        seed, test = settings.split_seed(wanted), where.split == "test"
+        splits = kinds.load(wanted.task, wanted.data, seed, beside=beside, test=test)
     except DataError as error:
         if error.key == "data.slice":
             raise StudyError(f"{spec.study}: {error}") from error

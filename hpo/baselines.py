@@ -14,7 +14,7 @@ from hpo.compare import Contestant, Promoted
 from hpo.config import Config
 from hpo.errors import HpoError, StudyError
 from hpo.scores import Said
-from objectives import data, rules, settings
+from objectives import data, kinds, rules, settings
 from objectives.errors import ObjectiveError
 from objectives.rules import Labelled
 from objectives.settings import Transfer
@@ -59,7 +59,7 @@ def ground(config: Config, study: Promoted) -> Ground:
     try:
         if data.fingerprint(plain) != study.own.fingerprint:
             raise StudyError(f"{name}: the rows are not those that it was made with; put the same files back")
-        rows = data.load(plain, settings.split_seed(found), test=True)
+        rows = kinds.load(found.task, plain, settings.split_seed(found), test=True)
     except ObjectiveError as error:
         raise StudyError(f"{name}: objective.{error}") from error
     assert rows.test is not None  # noqa: S101 - they were scored

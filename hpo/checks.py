@@ -12,7 +12,7 @@ from hpo import listed, methods, ranges, rules, space
 from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
 from hpo.rules import Stop
 from objectives import settings
-from objectives.evaluation import METRICS, class_of, direction
+from objectives.measures import LOSSES, METRICS, OF_KIND, class_of, direction, recorded
 from objectives.settings import Own, Setting, Settings, Simulated, Transfer, addresses, kind_of
 
 _LENGTHS = ("training.epochs", "training.evaluations_per_epoch", "simulated.evaluations", "python.evaluations")
@@ -160,8 +160,20 @@ def _check_metric(metric: str, objective: Any) -> None:
     if direction(metric) is None:
         advice = nearest(metric, [*METRICS, "precision[CLASS]", "recall[CLASS]", "f1[CLASS]"])
         raise ComplaintError(Complaint("metric", f"{shown(metric)} is unknown; {advice}"))
+    kind = _kind(objective)
+    if kind is not None and not recorded(metric, kind):
+        advice = f"right is one of {', '.join((*LOSSES, *OF_KIND[kind]))}"
+        raise ComplaintError(Complaint("metric", f"{shown(metric)} is not measured by {kind}; {advice}"))
     if class_of(metric) and isinstance(objective, Mapping) and "simulated" in objective:
         raise ComplaintError(Complaint("metric", f"{shown(metric)} names a class, and a simulated objective has none"))
+
+
+def _kind(objective: Any) -> str | None:
+    """The kind of task that an objective names, where it names one there is."""
+    task = objective.get("task") if isinstance(objective, Mapping) else None
+    named = task.get("kind") if isinstance(task, Mapping) else task
+    kind = settings.TASK_ALIASES.get(named, named) if isinstance(named, str) else None
+    return kind if kind in OF_KIND else None
 
 
 def _objective(written: Any) -> Settings:

@@ -11,7 +11,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from hpo.search import distributions
 from hpo.space import Space
-from objectives.evaluation import Direction
+from objectives.measures import Direction
 
 FEWEST = 8
 BEST, ENOUGH = 0.1, 5  # the best tenth, but at least so many trials

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from objectives.evaluation import Direction, Evaluation
+from objectives.evaluation import Evaluation
+from objectives.measures import Direction
 
 KEPT = 10
 """Trials of a search whose predictions on the validation rows are kept, the best ones."""

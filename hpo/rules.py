@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hpo.complaints import Complaint, ComplaintError, shown
-from objectives.evaluation import direction
+from objectives.measures import direction, is_share
 from objectives.settings import Setting
 
 
@@ -29,6 +29,6 @@ def check_target(stop: Stop, metric: str) -> None:
     if stop.target is None or better is None:  # an unknown metric is a complaint of its own
         return
     low = better == "minimize"
-    if stop.target < 0 or (not low and not 0 < stop.target <= 1):
+    if (low and stop.target < 0) or (is_share(metric) and not 0 < stop.target <= 1):
         right = f"{metric} is at least 0" if low else f"{metric} is a share: above 0, at most 1"
         raise ComplaintError(Complaint("stop.target", f"{shown(stop.target)} is no value to reach; {right}"))

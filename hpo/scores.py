@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from objectives.evaluation import class_of
+from objectives.measures import class_of
 
 Array = np.ndarray[Any, Any]
 

@@ -20,7 +20,7 @@ from hpo.promotion import Promotion
 from hpo.rules import Stop
 from hpo.space import Params, Space, Value
 from objectives import settings as objectives
-from objectives.evaluation import Direction, class_of, direction
+from objectives.measures import Direction, class_of, direction
 from objectives.settings import Model, Own, Settings, Transfer
 
 _COMPARED = ("objective", "search", "points", "sampler", "metric", "seed", "warm_start")
@@ -318,15 +318,16 @@ def check_inputs(
     if not isinstance(settings, Transfer):
         return None
     from hpo import fitting
-    from objectives import data, doubts
+    from objectives import data, doubts, kinds
     from objectives.errors import ObjectiveError
 
     try:
         beside = [settings.data.slice] if settings.data.slice else []
         seed, draw = objectives.split_seed(settings), settings.training.seed
-        splits = data.load(settings.data, seed, beside=beside, draw=draw)
+        kinds.check(settings)
+        splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
         _check_shots(spec, settings, data_root)
-        labels = data.classes(splits, settings.data.label)
+        labels = kinds.targets(settings.task, settings.data, splits)
         fingerprint = data.fingerprint(settings.data)
         fitting.check(settings, models(spec, data_root), spec.search)
     except ObjectiveError as error:
@@ -334,7 +335,8 @@ def check_inputs(
         raise SpecError(f"{place(key, source, overrides)}: {message}") from error
     except ComplaintError as refused:
         raise _located(refused, source, overrides) from refused
-    for notice in (*splits.notices, *doubts.of_labels(splits, settings.data.label)):
+    doubted = doubts.of_labels(splits, settings.data.label) if kinds.has_classes(settings) else ()
+    for notice in (*splits.notices, *doubted):
         say(notice)
     wanted = class_of(spec.metric)
     if wanted is not None and wanted not in labels:

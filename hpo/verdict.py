@@ -13,7 +13,7 @@ from hpo.promotion import Candidate, Promotion
 from hpo.report import Report
 from hpo.scores import Said
 from hpo.spec import StudySpec
-from objectives.evaluation import direction
+from objectives.measures import direction
 
 Row = dict[str, Any]
 ALPHA = 1 - intervals.LEVEL

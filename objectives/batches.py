@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,13 +12,20 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row, encoded: its tokens and what is to be predicted, here the index of a class."""
+    """One row, encoded: its tokens, what is to be predicted, and of how many losses its own is the sum.
+
+    `label` is the index of a class, or what else the task predicts. `types` tell a pair's second text from its first,
+    where the model wants to know. `about` is what a score needs beside the label.
+    """
 
     tokens: Sequence[int]
-    label: int
+    label: Any
+    items: int = 1
+    types: Sequence[int] | None = None
+    about: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled(Example):
     """A row with the states of its tokens after the frozen blocks [tokens, size], or one pooled state [1, size]."""
 
@@ -35,6 +43,17 @@ class Batch:
         """The same batch on a device."""
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
         return Batch(inputs, self.labels.to(device, non_blocking=True))
+
+
+def texts(examples: Sequence[Example], padding: int) -> dict[str, Tensor]:
+    """What a text model's forward takes of the rows: tokens, their mask and, where they have some, their types."""
+    inputs = {
+        "input_ids": pad([example.tokens for example in examples], padding),
+        "attention_mask": pad([[1] * len(example.tokens) for example in examples], 0),
+    }
+    if examples[0].types is not None:
+        inputs["token_type_ids"] = pad([example.types or () for example in examples], 0)
+    return inputs
 
 
 def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:

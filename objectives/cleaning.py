@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from objectives.errors import DataError
@@ -24,8 +24,10 @@ _UNSEEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNOR
 _INLINE = re.compile(r"</?(?:abbr|b|big|cite|code|em|font|i|mark|s|small|span|strong|sub|sup|tt|u)\b", re.IGNORECASE)
 
 
-def clean(table: Table, data: Data, columns: Sequence[str]) -> Table:
-    """The table as `data.clean` wants it, `columns` being those that are used; raises DataError where no row is left.
+def clean(table: Table, data: Data, columns: Sequence[str], blank: Collection[str] = ()) -> Table:
+    """The table as `data.clean` wants it, `columns` being those that are used, a cell of the `blank` ones empty or not.
+
+    Raises DataError where no row is left.
 
     Markup goes first, then unicode is composed, then empty rows are removed, then equal texts.
     """
@@ -35,7 +37,7 @@ def clean(table: Table, data: Data, columns: Sequence[str]) -> Table:
     if wanted.unicode == "nfkc":
         table = _changed(table, columns, _composed, "unicode: nfkc")
     if wanted.drop_empty:
-        table = _filled(table, columns)
+        table = _filled(table, [name for name in columns if name not in blank])
     if wanted.deduplicate:
         table = _unique(table, texts, data.label)
     if not len(table):

@@ -17,7 +17,7 @@ from objectives.sources import without_login
 from objectives.splits import Rows, are_classes, divide, few, shuffled
 from objectives.tables import Table, as_text, first_line, open_binary, read
 
-__all__ = ["Splits", "Table", "classes", "fingerprint", "load", "order", "read"]
+__all__ = ["Reads", "Splits", "Table", "classes", "fingerprint", "load", "order", "read"]
 
 ROLES = ("train", "valid", "test")
 LISTED = 20
@@ -39,18 +39,28 @@ class Splits:
         return tuple(dict.fromkeys(notice for table in tables for notice in table.notices))
 
 
+@dataclass(frozen=True)
+class Reads:
+    """The columns that are read, the one whose classes divide the rows, and those where a cell may be empty."""
+
+    columns: Sequence[str]
+    strata: str | None = None
+    blank: Collection[str] = ()
+
+
 def load(
     data: Data,
     seed: int,
     *,
-    columns: Sequence[str] = (),
+    reads: Reads | None = None,
     beside: Sequence[str] = (),
     test: bool = False,
     draw: int | None = None,
 ) -> Splits:
     """The rows to train, validate and (with `test`) test on, cleaned and checked.
 
-    `columns` defaults to the text and the label; the group is added. Each must be there, and filled in every row.
+    What it `reads` is by default a text and its class; the group is added. Each column must be there, and filled in
+    every row but where it may be empty.
     Columns `beside` them come along as they are: they change neither which rows there are nor how they are divided,
     and training rows of their own need not have them.
     One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
@@ -59,18 +69,19 @@ def load(
     `seed`; the others stay. Raises DataError, also where `data.score` asks for test rows and there are
     none.
     """
-    wanted = dict.fromkeys([*(columns or (data.text, data.label)), *([data.group] if data.group else [])])
+    reads = reads or Reads((data.text, data.label), data.label)
+    wanted = dict.fromkeys([*reads.columns, *([data.group] if data.group else [])])
     test = test or data.score == "test"
     sources = _hub(data, [*wanted, *beside]) if data.hub else _files(data)
     own = "train" if "valid" in sources else None  # the file whose rows are looked at by no column beside
     tables = {
-        role: _checked(sources[role](), data, wanted, () if role == own else beside)
+        role: _checked(sources[role](), data, [*wanted], () if role == own else beside, reads.blank)
         for role in sources
         if test or role != "test"
     }
     if "valid" not in sources:
         whole = tables["train"]
-        rows = _division(whole, data, seed, set_aside="test" in sources)
+        rows = _division(whole, data, seed, reads.strata, set_aside="test" in sources)
         tables |= {"train": whole.take(rows.train), "valid": whole.take(rows.valid)}
         tables |= {"test": whole.take(rows.test)} if test and rows.test else {}
     tables["train"] = taught(tables["train"], data, seed if draw is None else draw)
@@ -205,11 +216,14 @@ def _hub_column(rows: Any, column: str) -> list[str]:
     return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
 
 
-def _checked(table: Table, data: Data, columns: Collection[str], beside: Collection[str] = ()) -> Table:
+def _checked(
+    table: Table, data: Data, columns: Sequence[str], beside: Collection[str], blank: Collection[str]
+) -> Table:
     every = tuple(dict.fromkeys([*columns, *beside]))
     _check_columns(table.source, list(table.columns), data, every)
-    table = clean(table.select(every), data, tuple(columns))
-    empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in columns}
+    table = clean(table.select(every), data, columns, blank)
+    filled = [name for name in columns if name not in blank]
+    empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in filled}
     found = {name: rows for name, rows in empty.items() if rows}
     if found:
         (column, rows), *others = found.items()
@@ -229,7 +243,9 @@ def _check_columns(source: str, found: Sequence[str], data: Data, columns: Colle
 
 
 def _key(data: Data, column: str) -> str:
-    return next((f"data.{key}" for key in ("text", "label", "group", "slice") if getattr(data, key) == column), "data")
+    return next(
+        (f"data.{key}" for key in ("text", "pair", "label", "group", "slice") if getattr(data, key) == column), "data"
+    )
 
 
 def _listed(found: Sequence[str], wanted: str) -> str:
@@ -238,11 +254,11 @@ def _listed(found: Sequence[str], wanted: str) -> str:
     return ", ".join(found[:LISTED]) + more + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _division(table: Table, data: Data, seed: int, set_aside: bool) -> Rows:
+def _division(table: Table, data: Data, seed: int, strata: str | None, set_aside: bool) -> Rows:
     """The rows of each split of one table; none to test on where test rows are `set_aside` already."""
     split = data.split.model_copy(update={"test": 0}) if set_aside else data.split
     groups = table.column(data.group) if data.group else None
-    return divide(split, seed, len(table), table.columns.get(data.label), groups)
+    return divide(split, seed, len(table), table.columns[strata] if strata else None, groups)
 
 
 def _check_known(table: Table, label: str, known: Sequence[str], name: str) -> None:

@@ -60,14 +60,15 @@ def setting(model: Any, machine: Machine) -> str:
 
 
 def tokens(examples: Sequence[Example], heed: Heed = unheeded) -> str:
-    """A digest of the rows' tokens, in order; `heed` is called now and then."""
+    """A digest of the rows' tokens and their types, in order; `heed` is called now and then."""
     lengths = numpy.array([len(example.tokens) for example in examples])
-    return hashed(chain([lengths.tobytes()], (_joined(some, heed) for some in _some(examples))))
+    return hashed(chain([lengths.tobytes()], (part for some in _some(examples) for part in _joined(some, heed))))
 
 
-def _joined(examples: Sequence[Example], heed: Heed) -> bytes:
+def _joined(examples: Sequence[Example], heed: Heed) -> Iterator[bytes]:
     heed()
-    return numpy.fromiter(chain.from_iterable(example.tokens for example in examples), numpy.int64).tobytes()
+    for part in ((example.tokens for example in examples), (example.types or () for example in examples)):
+        yield numpy.fromiter(chain.from_iterable(part), numpy.int64).tobytes()
 
 
 def _some(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-Direction = Literal["minimize", "maximize"]
 
 RUNTIME = (
     "device",
@@ -135,26 +132,3 @@ nobody wants any more; it must be quick, and do nothing otherwise."""
 
 def unheeded() -> None:
     """The Heed of a trial that ends at its evaluations alone."""
-
-
-_LOWER_IS_BETTER = ("val_loss", "train_loss")
-_HIGHER_IS_BETTER = (
-    "accuracy",
-    "auc",
-    *(f"{m}_{a}" for m in ("precision", "recall", "f1") for a in ("macro", "weighted")),
-)
-_PER_CLASS = re.compile(r"(precision|recall|f1)\[(.+)\]")
-METRICS = (*_LOWER_IS_BETTER, *_HIGHER_IS_BETTER)
-
-
-def direction(metric: str) -> Direction | None:
-    """Whether a metric is better low or high; None for a name that no task records."""
-    if metric in _LOWER_IS_BETTER:
-        return "minimize"
-    return "maximize" if metric in _HIGHER_IS_BETTER or _PER_CLASS.fullmatch(metric) else None
-
-
-def class_of(metric: str) -> str | None:
-    """The label that a metric of one class names: `spam` in `recall[spam]`."""
-    found = _PER_CLASS.fullmatch(metric)
-    return found[2] if found else None

@@ -1,14 +1,14 @@
-"""What is optimised: a loss for every row."""
+"""What is optimised: a task's loss for every row, smoothed and weighted as the settings ask."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from objectives.settings import Training
 
@@ -16,10 +16,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits [rows, classes] and labels [rows] to the loss of each row [rows], in nats."""
 
 
-def supervised(training: Training, labels: Sequence[int], classes: int, device: torch.device) -> Loss:
-    """Cross entropy with the settings' label smoothing and class weights, the weights taken from training labels."""
-    weights = balanced(labels, classes).to(device) if training.class_weights == "balanced" else None
-    return partial(cross_entropy, weight=weights, label_smoothing=training.label_smoothing, reduction="none")
+def supervised(
+    training: Training, loss: Callable[..., Tensor], labels: Sequence[Any], classes: int, device: torch.device
+) -> Loss:
+    """A task's `loss` with the settings' label smoothing and class weights, the weights taken from training labels."""
+    weight = balanced(labels, classes).to(device) if training.class_weights == "balanced" else None
+    return partial(loss, label_smoothing=training.label_smoothing, weight=weight)
 
 
 def balanced(labels: Sequence[int], classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Scores of a classifier, by torchmetrics."""
+"""Scores of what was predicted, by torchmetrics."""
 
 from __future__ import annotations
 
@@ -14,9 +14,21 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
     multiclass_precision,
     multiclass_recall,
+    multilabel_average_precision,
+    multilabel_f1_score,
+    multilabel_precision,
+    multilabel_recall,
+)
+from torchmetrics.functional.regression import (
+    mean_absolute_error,
+    mean_squared_error,
+    pearson_corrcoef,
+    r2_score,
+    spearman_corrcoef,
 )
 
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
+_SEVERAL = {"precision": multilabel_precision, "recall": multilabel_recall, "f1": multilabel_f1_score}
 
 
 def scores(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> tuple[dict[str, float], dict[str, Any]]:
@@ -37,6 +49,46 @@ def scores(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> tuple[dict
         metrics |= {f"{name}[{label}]": value for label, value in zip(classes, each, strict=True)}
     matrix = multiclass_confusion_matrix(predicted, labels, count).tolist()
     return metrics | _auc(logits, labels), {"confusion_matrix": {"labels": list(classes), "rows": matrix}}
+
+
+def of_several(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Metrics of rows that have any number of classes.
+
+    `logits` and `labels` (0 or 1) are [rows, classes]; a class is predicted where its logit is above 0. Averages are
+    micro (over all decisions) and macro (over the classes). `average_precision` is the mean over the classes that some
+    row has; `subset_accuracy` is the share of rows with all classes right.
+    """
+    chances, labels = logits.detach().double().sigmoid().cpu(), labels.detach().cpu()
+    count, metrics = len(classes), {"subset_accuracy": float((labels == (chances > 0.5)).all(dim=1).double().mean())}
+    for name, measure in _SEVERAL.items():
+        for average in ("micro", "macro"):
+            metrics[f"{name}_{average}"] = float(measure(chances, labels, count, average=average))
+        each = measure(chances, labels, count, average="none").tolist()
+        metrics |= {f"{name}[{label}]": value for label, value in zip(classes, each, strict=True)}
+    there = labels.any(dim=0)
+    if not there.any():
+        return metrics
+    areas = multilabel_average_precision(chances[:, there], labels[:, there], int(there.sum()), average="macro")
+    return metrics | {"average_precision": float(areas)}
+
+
+def of_numbers(predicted: Tensor, truth: Tensor) -> dict[str, float]:
+    """Metrics of predicted numbers [rows] beside the true ones [rows].
+
+    `r2`, `pearson` and `spearman` are left out where they are not defined: one row, or numbers that are all the same.
+    """
+    predicted, truth = predicted.detach().double().cpu(), truth.detach().double().cpu()
+    metrics = {"mse": float(mean_squared_error(predicted, truth)), "mae": float(mean_absolute_error(predicted, truth))}
+    if _differ(truth):
+        metrics["r2"] = float(r2_score(predicted, truth))
+        if _differ(predicted):
+            metrics["pearson"] = float(pearson_corrcoef(predicted, truth))
+            metrics["spearman"] = float(spearman_corrcoef(predicted, truth))
+    return metrics
+
+
+def _differ(numbers: Tensor) -> bool:
+    return bool((numbers != numbers[0]).any())
 
 
 def _auc(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
@@ -20,8 +24,28 @@ from objectives.seeds import derive
 from objectives.settings import Model
 from objectives.sources import Source, without_login
 
-HEADS = {"sequence-classification": AutoModelForSequenceClassification}
-"""What a task puts on top of a model, by name."""
+
+@dataclass(frozen=True)
+class Head:
+    """What a task puts on top of a model: a class of transformers, and what its configuration calls the problem.
+
+    `logits` finds these in what the model returns. With `pools` the tokens become one vector before it.
+    """
+
+    architecture: Any
+    problem: str | None = None
+    pools: bool = False
+    logits: Callable[[Any], Tensor] = attrgetter("logits")
+
+
+_Sequence = partial(Head, AutoModelForSequenceClassification, pools=True)
+
+HEADS = {
+    "sequence-classification": _Sequence(),
+    "sequence-regression": _Sequence("regression"),
+    "multi-label-classification": _Sequence("multi_label_classification"),
+}
+"""By the name that a task gives."""
 
 DROPOUTS = (
     "attention_dropout",
@@ -43,7 +67,7 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
 
     The head, and with `pretrained: false` everything, is initialised from the seed alone. Raises ModelError.
     """
-    config = configuration(model, source, classes)
+    config = configuration(model, source, head, classes)
     torch.manual_seed(derive(seed, "model"))
     with _explained(source), quiet():
         loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, source, head, config)
@@ -53,14 +77,15 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
 
 def outline(model: Model, source: Source, head: str, classes: Sequence[str]) -> Any:
     """The model without its weights, which are neither read nor given memory: to see what it is made of."""
-    config = configuration(model, source, classes)
+    config = configuration(model, source, head, classes)
     with _explained(source), quiet(), torch.device("meta"):
         return _with_pooling(_random(model, source, head, config), model)
 
 
-def configuration(model: Model, source: Source, classes: Sequence[str]) -> Any:
+def configuration(model: Model, source: Source, head: str, classes: Sequence[str]) -> Any:
     """The architecture, with the classes as its labels and the dropout that the settings ask for."""
     config = _published(source)
+    config.problem_type = HEADS[head].problem
     config.id2label = dict(enumerate(classes))
     config.label2id = {name: index for index, name in enumerate(classes)}
     if model.dropout is not None:
@@ -110,7 +135,7 @@ def _random(model: Model, source: Source, head: str, config: Any) -> Any:
 
 
 def _architecture(model: Model, head: str) -> Any:
-    return HEADS[head] if model.pooling == "head" else AutoModel
+    return HEADS[head].architecture if model.pooling == "head" else AutoModel
 
 
 def _with_pooling(model: Any, settings: Model) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from objectives import data
+from objectives import kinds
 from objectives.settings import Transfer
 from objectives.splits import shuffled
 
@@ -64,7 +64,9 @@ def find(settings: Transfer, seed: int) -> Oddities:
     votes as clear are the row's own label in `RIGHT` of all cases. Rows of classes with too few training rows to be
     neighbours are not judged.
     """
-    splits = data.load(settings.data, seed, draw=settings.training.seed)
+    if not kinds.has_classes(settings):
+        return Oddities(0, 0, None, [])
+    splits = kinds.load(settings.task, settings.data, seed, draw=settings.training.seed)
     whole = {"train": splits.train, "valid": splits.valid}
     tables = {name: _sample(table, seed, name) for name, table in whole.items()}
     votes = _votes(tables, settings)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from objectives import devices, whole
+from objectives import devices, tasks, whole
 from objectives.batches import Example, by_length, chunks
 from objectives.cleaning import as_trained
 from objectives.errors import ModelError
-from objectives.tasks import TASKS
+from objectives.settings import Task
 
 ROWS_AT_ONCE = 64
 
@@ -41,7 +41,7 @@ def predict(folder: Path, texts: Sequence[str], device: str = "auto", *, allow_c
     """The class of each text, read as the training read its rows; raises ModelError."""
     note = noted(folder)
     model, tokenizer = whole.read(folder, note, allow_code=allow_code)
-    task, machine = TASKS[note["task"]], devices.machine(device, "fp32")
+    task, machine = tasks.of(Task(kind=note["task"])), devices.machine(device, "fp32")
     model.to(machine.device)
     read = [as_trained(text, **note["clean"]) for text in texts]
     tokens = tokenizer(read, truncation=True, max_length=note["max_length"])["input_ids"] if read else []

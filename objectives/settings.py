@@ -29,11 +29,24 @@ class Setting(BaseModel):
         return {cls.leading: value} if cls.leading and isinstance(value, str) else value
 
 
+TASK_ALIASES = {
+    "sentiment-analysis": "text-classification",
+    "multi-label": "multi-label-classification",
+    "regression": "text-regression",
+}
+"""Other names of kinds of tasks."""
+
+
 class Task(Setting):
     """What is learned."""
 
     leading: ClassVar[str | None] = "kind"
-    kind: Literal["text-classification"]
+    kind: Literal["text-classification", "multi-label-classification", "text-regression"]
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _by_its_name(cls, value: Any) -> Any:
+        return TASK_ALIASES.get(value, value) if isinstance(value, str) else value
 
 
 class Model(Setting):
@@ -98,6 +111,7 @@ class Data(Setting):
     valid: str | None = None
     test: str | None = None
     text: str = Field("text", min_length=1, description="the column to read")
+    pair: str | None = Field(None, min_length=1, description="a second text to read with it, as an entailment needs")
     label: str = Field("label", min_length=1, description="the column to predict")
     group: str | None = Field(None, description="rows of one group never stand in two splits")
     slice: str | None = Field(None, description="the column by whose values `hpo errors` divides what a model said")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from zlib import crc32
 
-from objectives import data, sources, tokens
+from objectives import data, kinds, sources, tokens
 from objectives.errors import DataError, ObjectiveError
 from objectives.settings import Transfer
 from objectives.sources import Source
@@ -105,22 +105,28 @@ def survey(settings: Transfer, seed: int, source: Source | None = None) -> Surve
     """
     advice = []
     try:
-        splits = data.load(settings.data, seed, test=True, draw=settings.training.seed)
+        splits = kinds.load(settings.task, settings.data, seed, test=True, draw=settings.training.seed)
     except DataError as error:
-        splits = data.load(settings.data, seed, draw=settings.training.seed)
+        splits = kinds.load(settings.task, settings.data, seed, draw=settings.training.seed)
         advice.append(f"the test rows: objective.{error}")
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     filled = {name: table for name, table in tables.items() if table is not None}
     look = _Look(settings, filled, source, advice=advice)
-    for measure in (_classes, _missing, _repeats, _leaks, _near, _tokens):
+    for measure in (_rows, _classes, _missing, _repeats, _leaks, _near, _tokens):
         measure(look)
     return Survey(look.measures, look.advice, list(look.tables))
 
 
-def _classes(look: _Look) -> None:
-    most = Counter(look.labels("train")).most_common()
+def _rows(look: _Look) -> None:
     for name, table in look.tables.items():
         look.measures["rows"][name] = len(table)
+
+
+def _classes(look: _Look) -> None:
+    if not kinds.has_classes(look.settings):
+        return
+    most = Counter(look.labels("train")).most_common()
+    for name, table in look.tables.items():
         counts = Counter(look.labels(name))
         for label, _ in most[:_LISTED]:
             look.measures[f"class {label}"][name] = Share(counts[label], len(table), counted=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from math import nan
+from operator import attrgetter
 from typing import Any, Literal
 
 import torch
@@ -25,18 +27,30 @@ from objectives.state import Progress, State
 from objectives.stopwatch import Stopwatch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Scores = Callable[[Tensor, Tensor], tuple[Mapping[str, float], Mapping[str, Any]]]
+Scores = Callable[[Any, Sequence[Example]], tuple[Mapping[str, float], Mapping[str, Any]]]
+Answers = Callable[[Any, Batch, Tensor], Sequence[Any] | Tensor]
+Chances = Callable[[Any], Tensor | None]
+
+
+def _their_logits(_model: Any, _batch: Batch, logits: Tensor) -> Tensor:
+    return logits.cpu()
+
+
+def _unknown(_answers: Any) -> None:
+    return None
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What is learned: rows to train and to validate on, and how they are batched, optimised and scored.
 
-    `loss` is optimised, `plain_loss` compares trials: logits and labels to a loss for each row, in nats. `scores` maps
-    the logits and labels of all rows of a split, on the CPU, to metrics and details. With `frozen_dropout` what does
-    not learn drops, too. `room` limits the rows that are computed at once; where an evaluation needs less, it is
-    lowered. There may be no rows to validate on; `test` rows are scored once, when the training is over. `classes` are
-    named in the order of the logits.
+    `loss` is optimised, `plain_loss` compares trials: logits and labels to a loss for each row, in nats, which is a sum
+    over the row's `items`; means are over the items of all rows. `logits` finds them in what the model returns.
+    `answers` is what is kept of a batch's logits, row by row; `scores` maps those of all rows of a split, and the
+    rows, to metrics and details, `chances` to the probability of each class [rows, classes], where rows have one
+    class. With `frozen_dropout` what does not learn drops, too. `room` limits the rows that are computed at once;
+    where an evaluation needs less, it is lowered. There may be no rows to validate on; `test` rows are scored once,
+    when the training is over. `classes` are named in the order of the logits.
     """
 
     train: Sequence[Example]
@@ -49,6 +63,9 @@ class Lesson:
     room: Room | None = None
     test: Sequence[Example] = ()
     classes: tuple[str, ...] = ()
+    logits: Callable[[Any], Tensor] = attrgetter("logits")
+    answers: Answers = _their_logits
+    chances: Chances = _unknown
 
     @property
     def splits(self) -> dict[str, Sequence[Example]]:
@@ -149,15 +166,16 @@ class School:
     def teach(self) -> tuple[int, dict[str, float]]:
         """Step until an evaluation is due: the rows seen, their mean loss, and the last step's learning rate."""
         train_mode(self.state.model, self.lesson.frozen_dropout)
-        total, rows = torch.zeros((), device=self.machine.device), 0
+        total, rows, items = torch.zeros((), device=self.machine.device), 0, 0
         while True:
             self.heed()
             batches = self.plan.batches(self.state.progress.steps)
             learning_rate = self.state.scheduler.get_last_lr()[0]
             total += self.step(batches)
             rows += sum(map(len, batches))
+            items += sum(map(self._items, batches))
             if self.plan.evaluates_after(self.state.progress.steps):
-                return rows, {"train_loss": total.item() / rows, "learning_rate": float(learning_rate)}
+                return rows, {"train_loss": total.item() / items, "learning_rate": float(learning_rate)}
 
     def examine(self) -> Found:
         """The mean plain loss over the validation rows, as `val_loss`, and the task's scores, details, predictions."""
@@ -179,26 +197,33 @@ class School:
 
     @torch.inference_mode()
     def _look(self, exam: _Exam, split: Literal["valid", "test"]) -> Found:
-        """The mean plain `loss` and the task's scores; the scores of NaN are NaN."""
+        """The mean plain `loss` and the task's scores; there are none of logits that are not finite."""
         self.state.model.eval()
-        logits, labels = fitting(partial(self._answers, exam), self.room.evaluate)
-        losses = self.lesson.plain_loss(logits, labels).double().cpu()
-        loss, losses = losses.mean().item(), losses[exam.places]
-        logits, labels = logits.cpu()[exam.places], labels.cpu()[exam.places]
-        if not logits.isfinite().all():
-            scores, _ = self.lesson.scores(torch.zeros_like(logits), labels)
-            return Found({"loss": loss, **dict.fromkeys(scores, nan)})
-        scores, details = self.lesson.scores(logits, labels)
-        probability, predicted = logits.double().softmax(dim=1).max(dim=1)
-        plain = (labels.tolist(), predicted.tolist(), probability.tolist(), losses.tolist())
-        return Found({"loss": loss, **scores}, details, Predictions(split, self.lesson.classes, *plain))
+        losses, answers = fitting(partial(self._answers, exam), self.room.evaluate)
+        loss = losses.sum().item() / sum(row.items for row in exam.examples)
+        if answers is None:
+            return Found({"loss": loss})
+        scores, details = self.lesson.scores(answers, exam.examples)
+        return Found({"loss": loss, **scores}, details, self._predictions(exam, split, losses, answers))
 
-    def _answers(self, exam: _Exam, rows_at_once: int) -> tuple[Tensor, Tensor]:
-        """The logits and the labels of all rows of an exam, from batches of so many."""
+    def _predictions(self, exam: _Exam, split: Literal["valid", "test"], losses: Tensor, answers: Any) -> Any:
+        """One class for each row, or None where the task has no such thing."""
+        chances = self.lesson.chances(answers)
+        if chances is None:
+            return None
+        probability, predicted = chances.max(dim=1)
+        truth = [row.label for row in exam.examples]
+        plain = (truth, predicted.tolist(), probability.tolist(), losses.tolist())
+        return Predictions(split, self.lesson.classes, *plain)
+
+    def _answers(self, exam: _Exam, rows_at_once: int) -> tuple[Tensor, Any]:
+        """The loss of each row of an exam [rows] and the answers, from batches of so many; None where a logit is not
+        finite."""
         batches = self._batches(exam, rows_at_once)
         self.room.evaluate = rows_at_once
-        logits, labels = (torch.cat(parts) for parts in zip(*map(self._answer, batches), strict=True))
-        return logits, labels
+        losses, answers = zip(*map(self._answer, batches), strict=True)
+        known = None if any(some is None for some in answers) else _joined(answers, exam.places)
+        return torch.cat(losses).double().cpu()[exam.places], known
 
     def _batches(self, exam: _Exam, rows_at_once: int) -> Iterable[Batch]:
         """All rows of an exam in batches, made once, unless they hold the states of all tokens: made one by one then,
@@ -211,14 +236,16 @@ class School:
         exam.batches = list(made)
         return exam.batches
 
-    def _answer(self, exam: Batch) -> tuple[Tensor, Tensor]:
+    def _answer(self, exam: Batch) -> tuple[Tensor, Any]:
         self.heed()
         batch = self._here(exam)
-        return self._logits(batch), batch.labels
+        logits = self._logits(batch)
+        losses = self.lesson.plain_loss(logits, batch.labels)
+        return losses, self.lesson.answers(self.state.model, batch, logits) if logits.isfinite().all() else None
 
     def step(self, batches: Sequence[Sequence[int]]) -> Tensor:
-        """One optimizer step over the mean of all rows of these batches; returns the sum of their losses."""
-        rows, total = sum(map(len, batches)), torch.zeros((), device=self.machine.device)
+        """One optimizer step over the mean of all items of these batches; returns the sum of their losses."""
+        items, total = sum(map(self._items, batches)), torch.zeros((), device=self.machine.device)
         for number, some in enumerate(batches):
             # Dropout depends on the place in the training alone, not on what else drew from torch's generator before.
             # Parts of a batch draw one after the other, and so it depends on their size, too.
@@ -226,7 +253,7 @@ class School:
             for part in chunks(some, self.room.train):
                 batch = self._here(self._batch(self.lesson.train, part))
                 loss = self.lesson.loss(self._logits(batch), batch.labels).sum()
-                torch.autograd.backward(self.state.scaler.scale(loss / rows))
+                torch.autograd.backward(self.state.scaler.scale(loss / items))
                 total += loss.detach()
         self._update()
         return total
@@ -244,11 +271,22 @@ class School:
 
     def _logits(self, batch: Batch) -> Tensor:
         with self.machine.autocast():
-            logits: Tensor = self.state.model(**batch.inputs).logits
+            logits = self.lesson.logits(self.state.model(**batch.inputs))
         return logits.float()
+
+    def _items(self, rows: Sequence[int]) -> int:
+        return sum(self.lesson.train[row].items for row in rows)
 
     def _batch(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
         return self.lesson.collate([examples[row] for row in rows])
 
     def _here(self, batch: Batch) -> Batch:
         return batch.to(self.machine.device)
+
+
+def _joined(answers: Sequence[Any], places: Tensor) -> Any:
+    """Those of all batches, each row's in its place."""
+    if isinstance(answers[0], Tensor):
+        return torch.cat([*answers])[places]
+    every = list(chain.from_iterable(answers))
+    return [every[place] for place in places.tolist()]

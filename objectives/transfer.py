@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from objectives import data, devices, layers, lean, losses, models, parts, recall, tokenized, trainer, whole, worth
+from objectives import data, devices, kinds, layers, lean, losses, models, parts, recall, tasks, trainer, whole, worth
 from objectives.batches import Example
 from objectives.cache import Cache
 from objectives.errors import SnapshotError
@@ -23,11 +23,11 @@ from objectives.identity import identity, is_certain
 from objectives.lent import Lent, lent
 from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
-from objectives.settings import Data, Transfer, split_seed
+from objectives.settings import Data, Task, Transfer, split_seed
 from objectives.sources import Source
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
-from objectives.tasks import TASKS
+from objectives.tokenized import Reader
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,11 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
 
     Raises ObjectiveError, and what `heed` raises.
     """
+    kinds.check(settings)
     source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
     rows = read(settings, source, host.cache, heed)
     with importing():  # what the architecture brings
-        outline = models.outline(settings.model, source, TASKS[settings.task.kind].head, rows.classes)
+        outline = models.outline(settings.model, source, tasks.of(settings.task).head, rows.classes)
     layers.freeze(outline, settings.model.frozen_layers)
     return data.fingerprint(settings.data)
 
@@ -169,7 +170,8 @@ class _Work:
         if not held:
             raise SnapshotError("the training that made this evaluation was given up")
         fresh = load(self.settings, self.source, self.rows)
-        whole.write(folder, self.settings, whole.restored(fresh, held[0].model), self.rows.tokenizer)
+        trained = whole.restored(fresh, held[0].model)
+        whole.write(folder, self.settings, tasks.of(self.settings.task).head, trained, self.rows.tokenizer)
 
     def _runtime(self, how: Mapping[str, Any]) -> dict[str, Any]:
         """What the result depends on beside the settings and the rows, as RUNTIME names it."""
@@ -209,7 +211,7 @@ def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows, their classes in the order of the logits, and the tokenizer that pads them."""
+    """Encoded rows, what there is to predict in the order of the logits, and the tokenizer that pads them."""
 
     train: list[Example]
     valid: list[Example]
@@ -230,17 +232,20 @@ def case_of(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine
 
 def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:
     """What is learned from these rows."""
-    task, labels = TASKS[settings.task.kind], [row.label for row in rows.train]
+    task, labels = tasks.of(settings.task), [row.label for row in rows.train]
     return trainer.Lesson(
         train=rows.train,
         valid=rows.valid,
         collate=partial(task.collate, tokenizer=rows.tokenizer),
-        loss=losses.supervised(settings.training, labels, len(rows.classes), device),
+        loss=losses.supervised(settings.training, task.loss, labels, len(rows.classes), device),
         plain_loss=task.loss,
-        scores=partial(task.scores, classes=rows.classes),
+        scores=partial(task.scores, targets=rows.classes),
         frozen_dropout=settings.model.frozen_dropout,
         test=rows.test,
         classes=rows.classes,
+        logits=models.HEADS[task.head].logits,
+        answers=task.answers,
+        chances=task.chances,
     )
 
 
@@ -274,12 +279,12 @@ def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: H
     seed = split_seed(settings)
     with lent(heed) as one:
         draw = settings.training.seed if settings.data.shots else None
-        return _encoded(settings.task.kind, settings.data, (seed, draw), source, kept, fingerprint, one)
+        return _encoded(settings.task, settings.data, (seed, draw), source, kept, fingerprint, one)
 
 
 def load(settings: Transfer, source: Source, rows: Rows) -> Any:
     """The model with a head for these rows' classes, its first layers frozen; raises ModelError."""
-    head = TASKS[settings.task.kind].head
+    head = tasks.of(settings.task).head
     model = models.load(settings.model, source, head, rows.classes, settings.training.seed or 0)
     layers.freeze(model, settings.model.frozen_layers)
     return model
@@ -287,7 +292,7 @@ def load(settings: Transfer, source: Source, rows: Rows) -> Any:
 
 @lru_cache(maxsize=2)
 def _encoded(
-    kind: str,
+    wanted_task: Task,
     wanted: Data,
     seeds: tuple[int, int | None],
     source: Source,
@@ -296,10 +301,10 @@ def _encoded(
     heed: Lent,
 ) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
-    task, tokenizer = TASKS[kind], models.tokenizer(source, wanted.max_length)
-    splits = data.load(wanted, seeds[0], columns=task.columns(wanted), draw=seeds[1])
-    classes = task.classes(splits, wanted)
-    reader = tokenizer if cache is None else tokenized.Remembered(tokenizer, cache, heed)
+    task, tokenizer = tasks.of(wanted_task), models.tokenizer(source, wanted.max_length)
+    splits = kinds.load(wanted_task, wanted, seeds[0], draw=seeds[1])
+    classes = kinds.targets(wanted_task, wanted, splits)
+    reader = Reader(tokenizer, cache, heed)
     tables = (table for table in (splits.train, splits.valid, splits.test) if table is not None)
     train, valid, *test = (task.encode(table, reader, wanted, classes) for table in tables)
     if wanted.fit == "all":

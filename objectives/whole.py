@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 
 from objectives.errors import ModelError
-from objectives.models import quiet
+from objectives.models import HEADS, quiet
 from objectives.pooling import Pooled
 from objectives.settings import Transfer
 from objectives.state import learning
@@ -22,7 +22,7 @@ from objectives.state import learning
 NOTE, HEAD = "hpo.json", "head.safetensors"
 """What says how the model reads a text, and the weights of a head that is no part of the architecture."""
 INPUTS = ("input_ids", "attention_mask")
-"""What a trial gives a model, and so what the saved tokenizer gives it."""
+"""What a trial gives a model that reads single texts, and so what the saved tokenizer gives it."""
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def _put(whole: Tensor, rows: Any, learned: Tensor) -> None:
         whole.copy_(learned)
 
 
-def write(folder: Path, settings: Transfer, model: Any, tokenizer: Any) -> None:
+def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: Any) -> None:
     """Write the model, its tokenizer and how a text is read into an empty folder; raises OSError.
 
     A model with its architecture's own head is one that `transformers.pipeline` loads. With another pooling there is no
@@ -65,13 +65,16 @@ def write(folder: Path, settings: Transfer, model: Any, tokenizer: Any) -> None:
         raise OSError(str(error)) from error
     tokenizer = deepcopy(tokenizer)  # other trials of this process read their rows with it
     tokenizer.model_max_length = settings.data.max_length
-    tokenizer.init_kwargs["model_input_names"] = list(INPUTS)
+    if not settings.data.pair:
+        tokenizer.init_kwargs["model_input_names"] = list(INPUTS)
     tokenizer.save_pretrained(folder)
     note = {
         "task": settings.task.kind,
+        "head": head,
         "pooling": settings.model.pooling,
         "max_length": settings.data.max_length,
         "text": settings.data.text,
+        "pair": settings.data.pair,
         "label": settings.data.label,
         "clean": settings.data.clean.model_dump(include={"strip_html", "unicode"}),
         "classes": list(model.config.id2label.values()),
@@ -81,7 +84,8 @@ def write(folder: Path, settings: Transfer, model: Any, tokenizer: Any) -> None:
 
 def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any]:
     """The model and the tokenizer of a folder that `write` has made; raises ModelError."""
-    kind = AutoModelForSequenceClassification if note["pooling"] == "head" else AutoModel
+    own = HEADS[note.get("head", "sequence-classification")].architecture
+    kind = own if note["pooling"] == "head" else AutoModel
     try:
         with quiet():
             model = kind.from_pretrained(

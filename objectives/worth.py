@@ -81,7 +81,10 @@ class Rows:
         """The rows with their states, which come in this order."""
         pieces = torch.split(states, [1 if pooled else self.lengths[row] for row in self.order])
         placed = dict(zip(self.order, pieces, strict=True))
-        return [Recalled(row.tokens, row.label, placed[index]) for index, row in enumerate(self.examples)]
+        return [
+            Recalled(row.tokens, row.label, row.items, row.types, row.about, states=placed[index])
+            for index, row in enumerate(self.examples)
+        ]
 
 
 @dataclass(frozen=True)

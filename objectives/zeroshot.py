@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from objectives import devices, models
+from objectives import devices, models, tasks
 from objectives.batches import Example, by_length, chunks
 from objectives.cleaning import as_trained
 from objectives.host import Host
 from objectives.prediction import ROWS_AT_ONCE, Prediction
 from objectives.ready import in_use
 from objectives.settings import Transfer
-from objectives.tasks import TASKS
 
 
 @torch.inference_mode()
@@ -27,7 +26,7 @@ def predict(settings: Transfer, texts: Sequence[str], names: Mapping[str, str], 
     and texts are read as the settings say. Raises ObjectiveError.
     """
     chosen = settings.model.model_copy(update={"pooling": "mean"})
-    machine, task = devices.machine(host.device, "fp32"), TASKS[settings.task.kind]
+    machine, task = devices.machine(host.device, "fp32"), tasks.of(settings.task)
     with in_use(chosen, allow_code=host.allow_code, cache=host.models) as source:
         encoder = models.load(chosen, source, task.head, tuple(names), 0)
         tokenizer = models.tokenizer(source, settings.data.max_length)

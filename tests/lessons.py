@@ -28,7 +28,8 @@ def collate(examples: Sequence[Example]) -> Batch:
     return Batch(inputs, torch.tensor([example.label for example in examples]))
 
 
-def scores(logits: Tensor, labels: Tensor) -> tuple[dict[str, float], dict[str, Any]]:
+def scores(logits: Tensor, examples: Sequence[Example]) -> tuple[dict[str, float], dict[str, Any]]:
+    labels = torch.tensor([row.label for row in examples])
     return {"accuracy": (logits.argmax(1) == labels).float().mean().item()}, {"labels": labels.tolist()}
 
 

@@ -17,7 +17,7 @@ from hpo.cli import COMMANDS, group
 from hpo.config import VARIABLES
 from hpo.methods import PRUNERS, SAMPLERS, Method
 from hpo.schema.views import VIEWS
-from objectives.evaluation import METRICS
+from objectives.measures import METRICS
 from objectives.settings import Setting, Simulated, Transfer
 from objectives.tasks import TASKS
 

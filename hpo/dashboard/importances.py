@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from hpo.dashboard import rows
 from hpo.dashboard.rows import Written
-from objectives.evaluation import Direction
+from objectives.measures import Direction
 
 MOST = 2000  # trials that are compared: of more, evenly chosen ones
 Shares = list[dict[str, Any]]

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from hpo.dashboard import rows
 from hpo.dashboard.exhibits import Exhibits
 from hpo.dashboard.rows import Written
-from objectives.evaluation import Direction
+from objectives.measures import Direction
 
 PLOT = "dashboard:plot_data:"
 FOREIGN = ("preference:", "dashboard:form_widgets", "dashboard:objective_names")

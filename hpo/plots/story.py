@@ -14,7 +14,7 @@ from hpo.report import Report
 from hpo.space import Categorical, Int, Range
 from hpo.spec import StudySpec
 from hpo.tables import shown
-from objectives.evaluation import Direction
+from objectives.measures import Direction
 
 Row = dict[str, Any]
 LONG = 22  # letters of a choice that a picture has room for

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from objectives import settings
 from objectives.batches import Batch, Example
-from objectives.data import Splits, Table
+from objectives.data import Table
 from objectives.settings import Data
+from objectives.tasks.multi_label_classification import MultiLabelClassification
 from objectives.tasks.text_classification import TextClassification
+from objectives.tasks.text_regression import TextRegression
+from objectives.tokenized import Reader
 
 
 class Task(Protocol):
@@ -20,27 +24,36 @@ class Task(Protocol):
     def head(self) -> str:
         """What the model ends in: a key of `models.HEADS`."""
 
-    def columns(self, data: Data) -> tuple[str, ...]:
-        """The columns it reads."""
-
-    def classes(self, splits: Splits, data: Data) -> tuple[str, ...]:
-        """What there is to predict, in the order of the logits; raises DataError."""
-
-    def encode(self, table: Table, tokenizer: Any, data: Data, classes: Sequence[str]) -> list[Example]:
+    def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
         """The rows as the model reads them, cut at `data.max_length` tokens, not padded."""
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
         """A batch, padded to its longest row."""
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The plain loss of each row [rows], in nats: no smoothing, no weights."""
+    def loss(
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
+        """The loss of each row [rows], the sum over its items; plain without smoothing and weights of the classes."""
+
+    def answers(self, model: Any, batch: Batch, logits: Tensor) -> Sequence[Any] | Tensor:
+        """What is kept of a batch to be scored, row by row, on the CPU."""
 
     def scores(
-        self, logits: Tensor, labels: Tensor, classes: Sequence[str]
+        self, answers: Any, examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         """Metrics over all rows, and details ready for JSON."""
 
+    def chances(self, answers: Any) -> Tensor | None:
+        """The probability of each class [rows, classes], where each row has one; else None."""
 
-TASKS: dict[str, Task] = {
-    "text-classification": TextClassification(),
+
+TASKS: dict[str, Callable[[settings.Task], Task]] = {
+    "text-classification": TextClassification,
+    "multi-label-classification": MultiLabelClassification,
+    "text-regression": TextRegression,
 }
+
+
+def of(task: settings.Task) -> Task:
+    """The task that these settings describe."""
+    return TASKS[task.kind](task)

@@ -1,49 +1,44 @@
-"""One class for each text."""
+"""One class for each text, or for each pair of texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, tensor
 from torch.nn.functional import cross_entropy
 
-from objectives import data as rows
-from objectives import metrics
-from objectives.batches import Batch, Example, pad
+from objectives import metrics, settings
+from objectives.batches import Example
+from objectives.data import Table
 from objectives.settings import Data
+from objectives.tasks import texts
+from objectives.tokenized import Reader
 
 
+@dataclass(frozen=True)
 class TextClassification:
-    """Reads the column `data.text`, predicts the column `data.label`."""
+    """Reads the column `data.text`, with `data.pair` beside it, and predicts the class in `data.label`."""
 
+    settings: settings.Task
     head = "sequence-classification"
+    collate = staticmethod(texts.collate)
+    answers = staticmethod(texts.logits)
 
-    def columns(self, data: Data) -> tuple[str, ...]:
-        return (data.text, data.label)
+    def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
+        places = {name: index for index, name in enumerate(targets)}
+        return texts.encode(table, reader, data, places.__getitem__)
 
-    def classes(self, splits: rows.Splits, data: Data) -> tuple[str, ...]:
-        return rows.classes(splits, data.label)
-
-    def encode(self, table: rows.Table, tokenizer: Any, data: Data, classes: Sequence[str]) -> list[Example]:
-        texts = list(table.column(data.text))
-        tokens = tokenizer(texts, truncation=True, max_length=data.max_length)["input_ids"]
-        indices = {name: index for index, name in enumerate(classes)}
-        labels = table.column(data.label)
-        return [Example(row, indices[label]) for row, label in zip(tokens, labels, strict=True)]
-
-    def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
-        sequences = [example.tokens for example in examples]
-        inputs = {
-            "input_ids": pad(sequences, tokenizer.pad_token_id),
-            "attention_mask": pad([[1] * len(sequence) for sequence in sequences], 0),
-        }
-        return Batch(inputs, tensor([example.label for example in examples]))
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, reduction="none")
+    def loss(
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
+        return cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
 
     def scores(
-        self, logits: Tensor, labels: Tensor, classes: Sequence[str]
+        self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-        return metrics.scores(logits, labels, classes)
+        return metrics.scores(answers, tensor([row.label for row in examples]), targets)
+
+    def chances(self, answers: Tensor) -> Tensor:
+        return answers.double().softmax(dim=1)

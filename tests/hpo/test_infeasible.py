@@ -60,7 +60,7 @@ def spec(tmp_path: Path) -> StudySpec:
 def test_they_are_pruned_with_the_reason_and_the_study_goes_on(
     config: Config, store: Store, spec: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TASKS, "text-classification", Narrow())
+    monkeypatch.setitem(TASKS, "text-classification", Narrow)
     store.create(spec, fingerprint=trial.prepare(settings_for(spec, {}, None)))
     worker.run(config, "tight", Worker("one", "here", 1, config.grace), threading.Event())
     with store.engine.connect() as connection:

@@ -3,6 +3,7 @@
 import pytest
 
 from objectives import data
+from objectives.data import Reads
 from objectives.errors import DataError
 from objectives.settings import Data, Split
 
@@ -70,10 +71,10 @@ def test_rows_that_do_not_fit_the_settings_are_told(write, settings, content, me
 
 def test_columns_may_be_others_and_only_these_are_kept(write):
     path = write("a.csv", "source,target,topic,label\n" + "".join(f"{i},{i},t,\n" for i in range(10)))
-    splits = data.load(Data(path=path, label="topic"), 0, columns=("source", "target"))
+    splits = data.load(Data(path=path, label="topic"), 0, reads=Reads(("source", "target")))
     assert list(splits.train.columns) == ["source", "target"]
     with pytest.raises(DataError, match=r"^data: .* has no column 'traget'"):
-        data.load(Data(path=path), 0, columns=("traget",))
+        data.load(Data(path=path), 0, reads=Reads(("traget",)))
     grouped = Data(
         path=write("b.csv", "text,label,by\n" + "".join(f"{i},{i % 2},{i}\n" for i in range(20))), group="by"
     )

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from objectives import losses
-from objectives.settings import Training
+from objectives import losses, tasks
+from objectives.settings import Task, Training
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 LABELS = torch.tensor([0, 1])
@@ -17,7 +17,8 @@ PLAIN = [log(exp(2) + 2) - 2, log(2 + exp(1))]
 
 
 def _loss(**settings: Any) -> list[float]:
-    loss = losses.supervised(Training(**settings), [0, 0, 0, 1], 3, torch.device("cpu"))
+    task = tasks.of(Task(kind="text-classification"))
+    loss = losses.supervised(Training(**settings), task.loss, [0, 0, 0, 1], 3, torch.device("cpu"))
     return loss(LOGITS, LABELS).tolist()
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from objectives.evaluation import class_of, direction
+from objectives.measures import class_of, direction
 from objectives.metrics import scores
 
 

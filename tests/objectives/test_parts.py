@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,16 @@ KIND = "text-classification"
 CLOCKS = {"seconds", "examples_per_second", "peak_memory_bytes"}
 
 
-@dataclass
 class Narrow(TextClassification):
     """A task on a machine whose memory holds `most` rows, from the batch numbered `since` on."""
 
-    most: int
-    since: int = 1
-    rows: list[int] = field(default_factory=list)
-    errors: int = 0
+    def __init__(self, most: int, since: int = 1) -> None:
+        super().__init__(settings.Task(kind=KIND))
+        self.most, self.since, self.errors = most, since, 0
+        self.rows: list[int] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
         self.rows.append(len(examples))
@@ -56,7 +57,7 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 def narrow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Narrow]:
     def narrow(most: int, since: int = 1) -> Narrow:
         task = Narrow(most, since)
-        monkeypatch.setitem(TASKS, KIND, task)
+        monkeypatch.setitem(TASKS, KIND, lambda _: task)
         return task
 
     return narrow

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from objectives.errors import InfeasibleError
-from objectives.evaluation import Evaluation, direction
+from objectives.evaluation import Evaluation
+from objectives.measures import direction
 from objectives.settings import Curve, Simulated
 from objectives.simulated import CHANCE, DIVERGED, FLOOR, loss, run
 

@@ -15,7 +15,7 @@ from objectives import ready, settings, tokenized, transfer, trial
 from objectives.cache import Cache
 from objectives.evaluation import Evaluation, unheeded
 from objectives.host import Host
-from objectives.tokenized import Remembered
+from objectives.tokenized import Reader
 
 TEXTS = ["good film", "so very bad and sad, \u00fcber", "", "the book was nice " * 20]
 
@@ -36,15 +36,15 @@ def load(checkpoint: Callable[[str], Path]) -> Callable[[], Any]:
 
 
 def read(tokenizer: Any, cache: Cache, texts: list[str] = TEXTS, max_length: int = 16) -> list[list[int]]:
-    found = Remembered(tokenizer, cache)(texts, truncation=True, max_length=max_length)["input_ids"]
-    return [list(row) for row in found]
+    found = Reader(tokenizer, cache)(texts, max_length=max_length)
+    return [list(row) for row in found.tokens]
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(Remembered, "_computed", fail)
+    monkeypatch.setattr(Reader, "_computed", fail)
 
 
 def test_what_is_kept_is_what_the_tokenizer_gives(
@@ -127,12 +127,12 @@ def test_who_waits_for_another_heeds(load: Callable[[], Any], cache: Cache) -> N
         if error := next(glances):
             raise error
 
-    reader = Remembered(load(), cache, heed)
+    reader = Reader(load(), cache, heed)
     with (
-        cache.building(reader._name(TEXTS, True, 16), unheeded),
+        cache.building(reader._name(TEXTS, None, 16), unheeded),
         pytest.raises(KeyError, match="ended"),
     ):
-        reader(TEXTS, truncation=True, max_length=16)
+        reader(TEXTS, max_length=16)
 
 
 def test_a_trial_heeds_while_it_waits_for_tokens_and_remembers_them_without_its_heed(
@@ -159,5 +159,5 @@ def test_who_reads_what_is_kept_heeds(load: Callable[[], Any], cache: Cache) -> 
     (entry,) = cache.entries()
     os.utime(entry.path, (0, 0))  # so that its digest is taken again
     heard: list[None] = []
-    Remembered(load(), cache, lambda: heard.append(None))(TEXTS, truncation=True, max_length=16)
+    Reader(load(), cache, lambda: heard.append(None))(TEXTS, max_length=16)
     assert len(heard) == 2, "for the lock, and for the file"

@@ -13,8 +13,9 @@ import pytest
 
 from objectives import data, settings, transfer, trial
 from objectives.errors import DataError, ModelError, ObjectiveError
-from objectives.evaluation import Evaluation, Result, direction
+from objectives.evaluation import Evaluation, Result
 from objectives.host import Host
+from objectives.measures import direction
 from objectives.tasks import TASKS
 
 Checkpoint = Callable[[str], Path]

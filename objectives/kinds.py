@@ -1,0 +1,72 @@
+"""What each kind of task reads of a row, predicts and is scored by; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from objectives import data as rows
+from objectives import labels
+from objectives.data import Reads, Splits
+from objectives.errors import DataError
+from objectives.settings import Data, Task, Transfer, get
+
+Targets = Callable[[Splits, str], tuple[str, ...]]
+"""Checks the labels of the training, validation and test rows, in the column of this name; what there is to predict, in
+the order of the logits. Raises DataError."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of task, without what computes it.
+
+    With `classes` each row has one class: rows are divided by it, few of each may be drawn, and the classes may be
+    weighed. With `blank` a row's label may be empty. `unknown` are addresses of settings that mean nothing to it, and
+    must stay at their defaults.
+    """
+
+    targets: Targets
+    classes: bool = False
+    blank: bool = False
+    unknown: Collection[str] = ()
+
+
+_UNWEIGHED = ("training.class_weights", "data.shots")
+
+KINDS = {
+    "text-classification": Kind(rows.classes, classes=True),
+    "multi-label-classification": Kind(labels.several, blank=True, unknown=_UNWEIGHED),
+    "text-regression": Kind(labels.numbers, unknown=(*_UNWEIGHED, "training.label_smoothing")),
+}
+"""By the names of transformers' pipelines, where these tell them apart."""
+
+
+def check(settings: Transfer) -> None:
+    """Raises ObjectiveError where a setting is given that means nothing to this kind of task."""
+    plain = Transfer(task=settings.task, data=Data(path="-"))
+    for address in KINDS[settings.task.kind].unknown:
+        if get(settings, address) != get(plain, address):
+            raise DataError(address, f"{settings.task.kind} has no such setting; remove it")
+
+
+def load(task: Task, data: Data, seed: int, **more: Any) -> Splits:
+    """The rows of a trial, as `data.load` says; raises DataError."""
+    return rows.load(data, seed, reads=reads(task, data), **more)
+
+
+def reads(task: Task, data: Data) -> Reads:
+    """Which columns, how they are divided, and where a cell may be empty."""
+    kind = KINDS[task.kind]
+    columns = tuple(name for name in (data.text, data.pair, data.label) if name is not None)
+    return Reads(columns, data.label if kind.classes else None, (data.label,) if kind.blank else ())
+
+
+def targets(task: Task, data: Data, splits: Splits) -> tuple[str, ...]:
+    """What there is to predict, in the order of the logits; raises DataError."""
+    return KINDS[task.kind].targets(splits, data.label)
+
+
+def has_classes(settings: Transfer) -> bool:
+    """Whether each row has one class."""
+    return KINDS[settings.task.kind].classes

@@ -1,0 +1,33 @@
+"""What tasks share whose rows are a text, or a pair of texts, with one answer each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, tensor
+
+from objectives.batches import Batch, Example, texts
+from objectives.data import Table
+from objectives.settings import Data
+from objectives.tokenized import Reader
+
+
+def encode(table: Table, reader: Reader, data: Data, label: Callable[[str], Any]) -> list[Example]:
+    """The rows with what `label` makes of the cell to predict."""
+    pairs = table.column(data.pair) if data.pair else None
+    read = reader(table.column(data.text), pairs, max_length=data.max_length)
+    return [
+        Example(tokens, label(cell), types=types)
+        for tokens, types, cell in zip(read.tokens, read.types, table.column(data.label), strict=True)
+    ]
+
+
+def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
+    """A batch, padded to its longest row."""
+    return Batch(texts(examples, tokenizer.pad_token_id), tensor([example.label for example in examples]))
+
+
+def logits(_model: Any, _batch: Batch, logits: Tensor) -> Tensor:
+    """A row's answer is its logits."""
+    return logits.cpu()
