@@ -18,6 +18,13 @@ from hpo.promotion import Candidate
 from hpo.trained import Models
 from hpo.verdict import Comparison, Verdict
 
+PIPELINES = {
+    "text-classification": ("text-classification", ", truncation=True"),
+    "multi-label-classification": ("text-classification", ", truncation=True, top_k=None"),
+    "text-regression": ("text-classification", ', truncation=True, function_to_apply="none"'),
+}
+"""The pipeline of transformers for a kind of task, where it has another name or wants to be told more."""
+
 NOTE = "hpo.json"
 """What a worker has written beside the model, and what tells such a folder from others."""
 
@@ -74,11 +81,15 @@ def text(verdict: Verdict, made: Made, note: Mapping[str, Any]) -> str:
 
 
 def _head(verdict: Verdict, made: Made, note: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("---", "pipeline_tag: text-classification", "tags: [hpo]")
+    pipeline, _ = PIPELINES.get(note["task"], (note["task"], ""))
+    yield from ("---", f"pipeline_tag: {pipeline}", "tags: [hpo]")
     yield from (("library_name: transformers",) if _is_plain(note) else ())
     yield from ("---", "", f"# {verdict.promotion.study}", "")
-    yield f"{made.facts.get('model')}, fine-tuned to tell {len(note['classes'])} classes: {', '.join(note['classes'])}."
-    yield f"It reads the column `{note['text']}`, and predicts what the column `{note['label']}` held."
+    known = note["classes"]
+    classes = f": {len(known)} classes, {', '.join(known)}" if len(known) > 1 else ""
+    yield f"{made.facts.get('model')}, fine-tuned for {note['task']}{classes}."
+    reads = " and ".join(f"`{note[key]}`" for key in ("text", "pair") if note.get(key))
+    yield f"It reads {reads}, and predicts what the column `{note['label']}` held."
 
 
 def _is_plain(note: Mapping[str, Any]) -> bool:
@@ -89,9 +100,11 @@ def _is_plain(note: Mapping[str, Any]) -> bool:
 def _use(note: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Use", "")
     if _is_plain(note):
+        pipeline, more = PIPELINES.get(note["task"], (note["task"], ""))
+        asked = '{"text": "a text", "text_pair": "another"}' if note.get("pair") else '"a text"'
         yield from ("```python", "from transformers import pipeline", "")
-        yield 'classify = pipeline("text-classification", model="FOLDER", truncation=True)'
-        yield from ('print(classify("a text"))', "```", "")
+        yield f'model = pipeline("{pipeline}", model="FOLDER"{more})'
+        yield from (f"print(model({asked}))", "```", "")
         if any(note["clean"][name] not in (False, "none") for name in note["clean"]):
             yield f"Texts were cleaned before ({note['clean']}): `hpo predict` does it, a pipeline does not."
     else:
@@ -104,7 +117,7 @@ def _use(note: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scores(verdict: Verdict) -> Iterator[str]:
-    count, rows = len(verdict.promotion.seeds), len(verdict.winner.trials[0].said.truth)
+    count, rows = len(verdict.promotion.seeds), verdict.test_rows
     yield from ("", "## How good it is", "")
     yield f"On {rows} test rows, not read before. Means over {count} trainings with fresh seeds, with 95 % intervals:"
     yield from ("", "| metric | mean | 95 % interval | this model |", "|---|---|---|---|")

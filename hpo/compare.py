@@ -112,9 +112,17 @@ def _change(one: Promoted, other: Promoted) -> str | None:
     for name, mine in _tested(one.data).items():
         if (theirs := _tested(other.data)[name]) != mine:
             return f"data.{name}: {mine} and {theirs}"
-    mine, theirs = (promoted.found.winner.trials[0].said for promoted in (one, other))
+    mine, theirs = (_said(promoted, promoted.found.winner)[0] for promoted in (one, other))
     same = tuple(mine.classes) == tuple(theirs.classes) and mine.truth.tolist() == theirs.truth.tolist()
     return None if same else "their labels differ"
+
+
+def _said(study: Promoted, standing: Standing) -> list[Said]:
+    """What the retrainings said of the test rows; raises StudyError where their rows have no one class."""
+    found = [trial.said for trial in standing.trials if trial.said is not None]
+    if len(found) < len(standing.trials):
+        raise StudyError(f"{study.own.spec.study}: each row has one class in studies that can be compared")
+    return found
 
 
 def _tested(data: Data) -> dict[str, Any]:
@@ -152,7 +160,7 @@ def _few_first(shots: Value) -> tuple[bool, int]:
 def _contestant(rows: Report, study: Promoted, name: str, best: Standing, shots: Value) -> Contestant:
     own = study.own.spec
     chosen = card.called(best.candidate)
-    said, seeds = [trial.said for trial in best.trials], tuple(trial.seed for trial in best.trials)
+    said, seeds = _said(study, best), tuple(trial.seed for trial in best.trials)
     among = {"shots": shots} if SHOTS in own.search else {}
     spent = [_seconds(rows, plan.spec.study, **among) for plan in (study.own, study.companion)]
     if not among and isinstance(own.objective, Transfer):

@@ -36,7 +36,7 @@ def main() -> int:
 
 def _found(asked: dict[str, Any], host: Host) -> list[Any]:
     if "model" in asked:
-        return [*objective.predict(Path(asked["model"]), asked["texts"], host)]
+        return [*objective.predict(Path(asked["model"]), asked["texts"], asked.get("pairs"), host)]
     wanted = settings.parse(asked["settings"])
     assert isinstance(wanted, settings.Transfer)  # noqa: S101 - a simulated one has no texts
     return [*objective.resemble(wanted, asked["texts"], asked["names"], host)]

@@ -33,28 +33,33 @@ def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
 
 def label(config: Config, model: Path, table: Table, text: str | None) -> list[dict[str, Any]]:
     """The rows with their `prediction` and its `probability`; raises HpoError."""
-    column = text or _trained_on(model)
-    if column not in table.columns:
-        known = ", ".join(table.columns)
-        raise HpoError(f"{table.source} has no column '{column}'; found {known}: name the one to read with --text")
+    note = _note(model)
+    column, pair = text or note["text"], note.get("pair")
+    for name in (column, pair):
+        if name is not None and name not in table.columns:
+            known = ", ".join(table.columns)
+            advice = "rename one" if name == pair else "name the one to read with --text"
+            raise HpoError(f"{table.source} has no column '{name}'; found {known}: {advice}")
     if taken := [name for name in ADDED if name in table.columns]:
         raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
-    said = asked(config, model=str(model.absolute()), texts=list(table.column(column)))
+    pairs = list(table.column(pair)) if pair else None
+    said = asked(config, model=str(model.absolute()), texts=list(table.column(column)), pairs=pairs)
     columns = [*table.columns]
     values = zip(*(table.column(name) for name in columns), strict=True)
     return [dict(zip((*columns, *ADDED), (*row, *found), strict=True)) for row, found in zip(values, said, strict=True)]
 
 
-def _trained_on(model: Path) -> str:
-    """The column that the training read."""
+def _note(model: Path) -> dict[str, Any]:
+    """What the model's folder says of it, the columns that the training read among that."""
     try:
-        return str(json.loads((model / NOTE).read_text("utf-8"))["text"])
-    except (OSError, ValueError, KeyError):
+        found: dict[str, Any] = json.loads((model / NOTE).read_text("utf-8"))
+        return found | {"text": str(found["text"])}
+    except (OSError, ValueError, KeyError, TypeError):
         raise HpoError(f"--model {model}: is no model folder; right is one that hpo promote wrote") from None
 
 
-def asked(config: Config, **question: Any) -> list[tuple[str, float]]:
-    """The label and its probability for each of the `texts` of a question to `hpo.labelling`; raises HpoError."""
+def asked(config: Config, **question: Any) -> list[tuple[Any, float | None]]:
+    """What is said, and its probability, for each of the `texts` of a question to `hpo.labelling`; raises HpoError."""
     process = subprocess.Popen(
         [sys.executable, "-m", "hpo.labelling"],
         env={**os.environ, **config.environ(), "TOKENIZERS_PARALLELISM": "false"},
@@ -71,7 +76,7 @@ def asked(config: Config, **question: Any) -> list[tuple[str, float]]:
     return _answer(process.returncode, said, complained)
 
 
-def _answer(code: int, said: str, complained: str) -> list[tuple[str, float]]:
+def _answer(code: int, said: str, complained: str) -> list[tuple[Any, float | None]]:
     if code == -signal.SIGKILL:
         raise HpoError("labelling: killed, as the system does where memory does not suffice; give fewer rows at once")
     answer: dict[str, Any] = json.loads(said) if said else {}

@@ -21,12 +21,16 @@ ALPHA = 1 - intervals.LEVEL
 
 @dataclass(frozen=True)
 class Retraining:
-    """One trial of the companion: its number, its metrics after its last step, and what it said of the test rows."""
+    """One trial of the companion: its number, its metrics after its last step, and what it said of the test rows.
+
+    What it said is None where the rows of its task have no one class.
+    """
 
     number: int
     seed: int
     metrics: Mapping[str, float]
-    said: Said
+    said: Said | None
+    test_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Verdict:
     comparisons: Sequence[Comparison] = field(default_factory=tuple)
 
     @property
+    def test_rows(self) -> int:
+        """On how many rows the models were tested."""
+        return self.winner.trials[0].test_rows
+
+    @property
     def defaults(self) -> Comparison | None:
         """The winner beside the objective as the file writes it; None where these are the same."""
         return next((one for one in self.comparisons if one.other.candidate.defaults), None)
@@ -111,14 +120,19 @@ def verdict(
     metric = own.metric
     by_number = {row["number"]: Said.of(row) for row in said}
     found: dict[tuple[Any, ...], int] = {}
+    ends = {trial["number"]: last(trial["number"])["metrics"] for trial in trials if trial["state"] == "COMPLETE"}
+    counts = {trial["number"]: (trial.get("facts") or {}).get("rows", {}).get("test", 0) for trial in trials}
     for trial in trials:
-        if trial["state"] == "COMPLETE" and trial["number"] in by_number:
+        if tested(metric) in ends.get(trial["number"], {}):
             found.setdefault(_key(trial["params"]), trial["number"])
     _check_whole(promotion, trials, found)
     standings = []
     for candidate in promotion.candidates:
         numbers = [(seed, found[_key(promotion.point(candidate, seed))]) for seed in promotion.seeds]
-        made = [Retraining(number, seed, last(number)["metrics"], by_number[number]) for seed, number in numbers]
+        made = [
+            Retraining(number, seed, ends[number], by_number.get(number), counts.get(number, 0))
+            for seed, number in numbers
+        ]
         standings.append(_standing(candidate, made, metric))
     towards = str(direction(metric))
     winner = choose(standings, towards)
@@ -169,8 +183,8 @@ def _compared(winner: Standing, others: Sequence[Standing], metric: str, seed: i
 
 def _difference(one: Standing, other: Standing, metric: str, seed: int) -> Difference:
     name = "val_loss" if metric == "train_loss" else metric
-    if not scores.is_known(name):
+    mine, theirs = ([trial.said for trial in side.trials if trial.said] for side in (one, other))
+    if not scores.is_known(name) or not mine or not theirs:
         values = ([trial.metrics[tested(metric)] for trial in side.trials] for side in (one, other))
         return intervals.paired(*values)
-    mine, theirs = ([trial.said for trial in side.trials] for side in (one, other))
     return intervals.bootstrapped(mine, theirs, lambda said, drawn: scores.score(name, said, drawn), seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -54,6 +55,15 @@ def texts(examples: Sequence[Example], padding: int) -> dict[str, Tensor]:
     if examples[0].types is not None:
         inputs["token_type_ids"] = pad([example.types or () for example in examples], 0)
     return inputs
+
+
+def joined(answers: Sequence[Any], order: Sequence[int]) -> Any:
+    """What was answered, batch by batch, for rows that were asked about in this order: each row's in its place."""
+    places = torch.tensor(order).argsort()
+    if isinstance(answers[0], Tensor):
+        return torch.cat([*answers])[places]
+    every = list(chain.from_iterable(answers))
+    return [every[place] for place in places.tolist()]
 
 
 def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:

@@ -1,29 +1,30 @@
-"""Labels for texts by a model folder that a training has left."""
+"""What a model folder that a training has left says of rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from objectives import devices, tasks, whole
-from objectives.batches import Example, by_length, chunks
+from objectives import devices, models, tasks, whole
+from objectives.batches import Example, by_length, chunks, joined
 from objectives.cleaning import as_trained
 from objectives.errors import ModelError
-from objectives.settings import Task
+from objectives.settings import Data, Task
+from objectives.tables import Table
+from objectives.tokenized import Reader
 
 ROWS_AT_ONCE = 64
 
 
 class Prediction(NamedTuple):
-    """The class of a text and its probability."""
+    """What a model says of a row, such as its class, and the probability of that; None where there is none."""
 
-    label: str
-    probability: float
+    label: Any
+    probability: float | None
 
 
 def noted(folder: Path) -> dict[str, Any]:
@@ -37,23 +38,46 @@ def noted(folder: Path) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def predict(folder: Path, texts: Sequence[str], device: str = "auto", *, allow_code: bool = False) -> list[Prediction]:
-    """The class of each text, read as the training read its rows; raises ModelError."""
+def predict(
+    folder: Path,
+    texts: Sequence[str],
+    device: str = "auto",
+    *,
+    pairs: Sequence[str] | None = None,
+    allow_code: bool = False,
+) -> list[Prediction]:
+    """What the model says of each text, with the text beside it where it was trained on `pairs`.
+
+    They are read as the training read its rows. Raises ModelError.
+    """
     note = noted(folder)
+    if not texts:
+        return []
     model, tokenizer = whole.read(folder, note, allow_code=allow_code)
-    task, machine = tasks.of(Task(kind=note["task"])), devices.machine(device, "fp32")
-    model.to(machine.device)
-    read = [as_trained(text, **note["clean"]) for text in texts]
-    tokens = tokenizer(read, truncation=True, max_length=note["max_length"])["input_ids"] if read else []
-    examples = [Example(row, 0) for row in tokens]
-    found: dict[int, Prediction] = {}
-    for rows in chunks(by_length(examples), ROWS_AT_ONCE):
-        batch = partial(task.collate, tokenizer=tokenizer)([examples[row] for row in rows]).to(machine.device)
-        chances = model(**batch.inputs).logits.double().softmax(dim=1).cpu()
-        found |= dict(zip(rows, _best(chances, note["classes"]), strict=True))
-    return [found[row] for row in range(len(examples))]
+    task, machine = tasks.of(Task.model_validate(note.get("settings", note["task"]))), devices.machine(device, "fp32")
+    examples = task.encode(_table(note, texts, pairs), Reader(tokenizer), _columns(note), note["classes"])
+    answers = _answers(model.to(machine.device), task, tokenizer, examples, machine.device)
+    return [Prediction(*told) for told in task.tell(answers, examples, note["classes"])]
 
 
-def _best(chances: torch.Tensor, classes: Sequence[str]) -> Iterator[Prediction]:
-    for probability, place in zip(*(part.tolist() for part in chances.max(dim=1)), strict=True):
-        yield Prediction(classes[place], probability)
+def _table(note: dict[str, Any], texts: Sequence[str], pairs: Sequence[str] | None) -> Table:
+    if note.get("pair") and pairs is None:
+        raise ModelError(f"the model reads pairs of texts: {note['text']} and {note['pair']}")
+    found = {"text": texts, **({"pair": pairs} if note.get("pair") and pairs is not None else {})}
+    return Table({name: [as_trained(text, **note["clean"]) for text in some] for name, some in found.items()}, "rows")
+
+
+def _columns(note: dict[str, Any]) -> Data:
+    pair = "pair" if note.get("pair") else None
+    return Data(path="-", text="text", pair=pair, label="-", max_length=note["max_length"])
+
+
+def _answers(
+    model: Any, task: tasks.Task, tokenizer: Any, examples: Sequence[Example], device: torch.device
+) -> Sequence[Any] | torch.Tensor:
+    order, found = by_length(examples), []
+    for rows in chunks(order, ROWS_AT_ONCE):
+        batch = task.collate([examples[row] for row in rows], tokenizer).to(device)
+        logits = models.HEADS[task.head].logits(model(**batch.inputs)).float()
+        found.append(task.answers(model, batch, logits))
+    return joined(found, order)  # type: ignore[no-any-return]

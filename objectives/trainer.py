@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from math import nan
 from operator import attrgetter
 from typing import Any, Literal
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from objectives.batches import Batch, Example, Recalled, by_length, chunks
+from objectives.batches import Batch, Example, Recalled, by_length, chunks, joined
 from objectives.devices import Machine
 from objectives.evaluation import Evaluation, Heed, Predictions, unheeded
 from objectives.layers import train_mode
@@ -222,7 +221,7 @@ class School:
         batches = self._batches(exam, rows_at_once)
         self.room.evaluate = rows_at_once
         losses, answers = zip(*map(self._answer, batches), strict=True)
-        known = None if any(some is None for some in answers) else _joined(answers, exam.places)
+        known = None if any(some is None for some in answers) else joined(answers, exam.order)
         return torch.cat(losses).double().cpu()[exam.places], known
 
     def _batches(self, exam: _Exam, rows_at_once: int) -> Iterable[Batch]:
@@ -282,11 +281,3 @@ class School:
 
     def _here(self, batch: Batch) -> Batch:
         return batch.to(self.machine.device)
-
-
-def _joined(answers: Sequence[Any], places: Tensor) -> Any:
-    """Those of all batches, each row's in its place."""
-    if isinstance(answers[0], Tensor):
-        return torch.cat([*answers])[places]
-    every = list(chain.from_iterable(answers))
-    return [every[place] for place in places.tolist()]

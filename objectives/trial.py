@@ -65,12 +65,14 @@ def run(
     return transfer.run(settings, report, heed=heed, resume=resume, earlier=earlier, host=host)
 
 
-def predict(folder: Path, texts: Sequence[str], host: Host = HERE) -> list[Prediction]:
-    """The class of each text and its probability, by the model in a folder; raises ObjectiveError."""
+def predict(
+    folder: Path, texts: Sequence[str], pairs: Sequence[str] | None = None, host: Host = HERE
+) -> list[Prediction]:
+    """What the model in a folder says of each text, or each pair, and how probable that is; raises ObjectiveError."""
     with importing():
         from objectives import prediction
 
-    return prediction.predict(folder, texts, host.device, allow_code=host.allow_code)
+    return prediction.predict(folder, texts, host.device, pairs=pairs, allow_code=host.allow_code)
 
 
 def resemble(settings: Transfer, texts: Sequence[str], names: Mapping[str, str], host: Host = HERE) -> list[Prediction]:

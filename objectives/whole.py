@@ -70,6 +70,7 @@ def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: An
     tokenizer.save_pretrained(folder)
     note = {
         "task": settings.task.kind,
+        "settings": settings.task.model_dump(),
         "head": head,
         "pooling": settings.model.pooling,
         "max_length": settings.data.max_length,

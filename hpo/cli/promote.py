@@ -205,7 +205,7 @@ def _plain(found: Verdict, made: Made, folder: Path) -> dict[str, Any]:
         "metric": found.metric,
         "tested": found.tested,
         "direction": found.direction,
-        "test_rows": len(found.winner.trials[0].said.truth),
+        "test_rows": found.test_rows,
         "configurations": [configuration(standing) for standing in found.standings],
         "beats_defaults": defaults and defaults.is_told_apart and defaults.better,
         "metrics": {name: asdict(interval) | {"model": own} for name, interval, own in card.metrics(found)},

@@ -73,8 +73,7 @@ def _sure(found: Verdict) -> Iterator[Markup]:
         columns.insert(1, found.metric)
     place = list(found.standings).index(found.winner)
     yield table(columns, (_standing(found, one, valid) for one in found.standings), place)
-    rows = len(found.winner.trials[0].said.truth)
-    yield tag("p", f"The winner's metrics on {rows} test rows, which no trial of the search has read:")
+    yield tag("p", f"The winner's metrics on {found.test_rows} test rows, which no trial of the search has read:")
     means = ((name, mean.mean, mean.low, mean.high) for name, mean, _ in card.metrics(found) if "[" not in name)
     yield table(("metric", "mean", "from (95 %)", "to"), means)
 

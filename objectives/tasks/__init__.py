@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from objectives.settings import Data
 from objectives.tasks.multi_label_classification import MultiLabelClassification
 from objectives.tasks.text_classification import TextClassification
 from objectives.tasks.text_regression import TextRegression
+from objectives.tasks.texts import Told
 from objectives.tokenized import Reader
 
 
@@ -25,7 +26,10 @@ class Task(Protocol):
         """What the model ends in: a key of `models.HEADS`."""
 
     def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
-        """The rows as the model reads them, cut at `data.max_length` tokens, not padded."""
+        """The rows as the model reads them, cut at `data.max_length` tokens, not padded.
+
+        Without the column to predict, as rows to label come, their labels mean nothing.
+        """
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
         """A batch, padded to its longest row."""
@@ -42,6 +46,9 @@ class Task(Protocol):
         self, answers: Any, examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         """Metrics over all rows, and details ready for JSON."""
+
+    def tell(self, answers: Any, examples: Sequence[Example], targets: Sequence[str]) -> Iterable[Told]:
+        """What it says of each row to a person."""
 
     def chances(self, answers: Any) -> Tensor | None:
         """The probability of each class [rows, classes], where each row has one; else None."""

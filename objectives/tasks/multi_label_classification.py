@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from objectives.data import Table
 from objectives.labels import classes_of
 from objectives.settings import Data
 from objectives.tasks import texts
+from objectives.tasks.texts import Told
 from objectives.tokenized import Reader
 
 
@@ -45,6 +46,11 @@ class MultiLabelClassification:
         self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         return metrics.of_several(answers, tensor([row.label for row in examples]).long(), targets), {}
+
+    def tell(self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]) -> Iterator[Told]:
+        """The classes of a row; nothing says how probable all of them together are."""
+        for row in (answers > 0).tolist():
+            yield [name for name, there in zip(targets, row, strict=True) if there], None
 
     def chances(self, answers: Tensor) -> None:
         return None

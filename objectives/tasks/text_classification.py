@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from objectives.batches import Example
 from objectives.data import Table
 from objectives.settings import Data
 from objectives.tasks import texts
+from objectives.tasks.texts import Told
 from objectives.tokenized import Reader
 
 
@@ -39,6 +40,10 @@ class TextClassification:
         self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         return metrics.scores(answers, tensor([row.label for row in examples]), targets)
+
+    def tell(self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]) -> Iterator[Told]:
+        for probability, place in zip(*(part.tolist() for part in self.chances(answers).max(dim=1)), strict=True):
+            yield targets[place], probability
 
     def chances(self, answers: Tensor) -> Tensor:
         return answers.double().softmax(dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from objectives.data import Table
 from objectives.labels import number
 from objectives.settings import Data
 from objectives.tasks import texts
+from objectives.tasks.texts import Told
 from objectives.tokenized import Reader
 
 
@@ -40,6 +41,10 @@ class TextRegression:
         self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         return metrics.of_numbers(answers.squeeze(1), tensor([row.label for row in examples])), {}
+
+    def tell(self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]) -> Iterator[Told]:
+        for value in answers.squeeze(1).tolist():
+            yield value, None
 
     def chances(self, answers: Tensor) -> None:
         return None

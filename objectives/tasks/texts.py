@@ -12,14 +12,19 @@ from objectives.data import Table
 from objectives.settings import Data
 from objectives.tokenized import Reader
 
+Told = tuple[Any, float | None]
+"""What a model says of a row, ready for JSON, and the probability it gives that, where it gives one."""
+
 
 def encode(table: Table, reader: Reader, data: Data, label: Callable[[str], Any]) -> list[Example]:
     """The rows with what `label` makes of the cell to predict."""
     pairs = table.column(data.pair) if data.pair else None
     read = reader(table.column(data.text), pairs, max_length=data.max_length)
+    known = data.label in table.columns
+    labels = [label(cell) for cell in table.column(data.label)] if known else [0] * len(table)
     return [
-        Example(tokens, label(cell), types=types)
-        for tokens, types, cell in zip(read.tokens, read.types, table.column(data.label), strict=True)
+        Example(tokens, label, types=types)
+        for tokens, types, label in zip(read.tokens, read.types, labels, strict=True)
     ]
 
 
