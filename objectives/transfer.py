@@ -137,7 +137,7 @@ class _Work:
             for evaluation in trainer.fit(state, lesson, training, schedule, self.machine, watch, self.heed):
                 if self.room != self.begun:
                     parts.remember(self.settings, self.machine.device.type, self.room)
-                tested = evaluation.predictions is not None and evaluation.predictions.split == "test"
+                tested = "test_loss" in evaluation.metrics
                 made = replace(evaluation, snapshot=snapshot, snapshot_bytes=state.bytes())
                 with watch("report"):
                     self.report(replace(made, result=result(), model=partial(self._write, held) if tested else None))
