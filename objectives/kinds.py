@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from objectives import data as rows
 from objectives import labels
-from objectives.data import Reads, Splits
+from objectives.data import Reads, Splits, Table
 from objectives.errors import DataError
 from objectives.settings import Data, Task, Transfer, get
 
@@ -65,6 +65,12 @@ def reads(task: Task, data: Data) -> Reads:
 def targets(task: Task, data: Data, splits: Splits) -> tuple[str, ...]:
     """What there is to predict, in the order of the logits; raises DataError."""
     return KINDS[task.kind].targets(splits, data.label)
+
+
+def texts(table: Table, data: Data) -> Sequence[str]:
+    """What is read of each row, a pair as one text."""
+    found = table.column(data.text)
+    return found if data.pair is None else [" ".join(both) for both in zip(found, table.column(data.pair), strict=True)]
 
 
 def has_classes(settings: Transfer) -> bool:

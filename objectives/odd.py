@@ -77,7 +77,7 @@ def find(settings: Transfer, seed: int) -> Oddities:
         OddRow(vote.split, table.where(vote.row), vote.label, vote.winner, vote.share, text)
         for vote in odd
         for table in [tables[vote.split]]
-        for text in [table.column(settings.data.text)[vote.row]]
+        for text in [kinds.texts(table, settings.data)[vote.row]]
     ]
     return Oddities(sum(map(len, whole.values())), sum(map(len, tables.values())), share, found)
 
@@ -104,7 +104,7 @@ def _votes(tables: Mapping[str, Table], settings: Transfer) -> list[_Vote]:
     """The votes about all rows of classes that are large enough."""
     from objectives import tfidf
 
-    texts = {name: table.column(settings.data.text) for name, table in tables.items()}
+    texts = {name: kinds.texts(table, settings.data) for name, table in tables.items()}
     labels = {name: table.column(settings.data.label) for name, table in tables.items()}
     counts = Counter(labels["train"])
     if len(texts["train"]) <= NEIGHBOURS:

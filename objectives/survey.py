@@ -90,7 +90,7 @@ class _Look:
     advice: list[str] = field(default_factory=list)
 
     def texts(self, name: str) -> Sequence[str]:
-        return self.tables[name].column(self.settings.data.text)
+        return kinds.texts(self.tables[name], self.settings.data)
 
     def labels(self, name: str) -> Sequence[str]:
         return self.tables[name].column(self.settings.data.label)

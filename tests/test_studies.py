@@ -11,6 +11,8 @@ import pytest
 from hpo import spec as studies
 
 SHIPPED = studies.shipped()
+RELATIONS = ("entailment", "neutral", "contradiction")
+TOPICS = {"billing", "damage", "delivery", "login", "praise", "refund"}
 DATA = Path(next(iter(SHIPPED.values()))).parent / "data"
 
 
@@ -52,6 +54,27 @@ def test_the_data_is_large_and_varied(name: str, text: str, label: str, expected
     assert len(near) < 0.02 * len(texts), near
     openings = Counter(tuple(one.lower().split()[:2]) for one in texts)
     assert openings.most_common(1)[0][1] < 0.02 * len(texts)  # no template text
+
+
+def test_pairs_are_three_to_a_premise_and_their_numbers_fit_the_relation() -> None:
+    found = rows("pairs.csv")
+    assert len({row["hypothesis"] for row in found}) == len(found) == 168
+    for start in range(0, len(found), 3):
+        three = found[start : start + 3]
+        assert len({row["premise"] for row in three}) == 1
+        assert [row["relation"] for row in three] == ["entailment", "neutral", "contradiction"]
+    means = {name: [float(row["similarity"]) for row in found if row["relation"] == name] for name in RELATIONS}
+    assert min(means["entailment"]) > max(max(means["neutral"]), max(means["contradiction"]))
+    assert all(1 <= number <= 5 for numbers in means.values() for number in numbers)
+
+
+def test_requests_have_any_number_of_topics() -> None:
+    found = rows("requests.csv")
+    assert len({row["text"] for row in found}) == len(found) == 154
+    counts = Counter(len([name for name in row["topics"].split("|") if name]) for row in found)
+    assert counts[0] >= 9
+    assert counts[2] >= 40
+    assert {name for row in found for name in row["topics"].split("|")} - {""} == TOPICS
 
 
 def test_the_chinese_headlines_are_large_and_varied() -> None:
