@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
 
+from objectives import keyless
 from objectives.attention import attend
 from objectives.cutting import pooled_alike
-from objectives.layers import prefix
+from objectives.layers import at, prefix
 from objectives.ragged import by_sdpa, running
 
 _LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
+_ATTENTION = {**dict.fromkeys(_LIKE_BERT, "attention.self"), "distilbert": "attention", "albert": "attention"}
 # Their attention is not taken apart: it is done for all tokens, and what follows it for the first.
 _AFTER_ATTENTION = ("deberta", "deberta-v2", "mpnet")
 
@@ -33,6 +35,19 @@ def first_token(model: Any, pooling: str) -> bool:
         blocks[-1].forward = partial(_LAST[kind], blocks[-1])
     else:
         return False
+    return True
+
+
+def without_keys(model: Any) -> bool:
+    """Let the first token look at states, not at keys and values made of them; whether it has a last block for itself.
+
+    Not where a key depends on its place beside its state, as with rotary positions.
+    """
+    blocks, path = running(model), _ATTENTION.get(model.config.model_type)
+    last = getattr(blocks[-1], "albert_layers", blocks)[-1] if blocks else None
+    if path is None or last is None or "forward" not in vars(last):
+        return False
+    at(last, path).keyless = True
     return True
 
 
@@ -61,7 +76,7 @@ class _Shared:
     def last(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         layer, attention = self.layer, self.layer.attention
         parts = (attention.query, attention.key, attention.value)
-        found = _look(attention, parts, hidden, mask, attention.attention_dropout.p)
+        found = _look(attention, parts, hidden, mask, attention.attention_dropout)
         states = attention.LayerNorm(hidden[:, :1] + attention.output_dropout(attention.dense(found)))
         output: Tensor = layer.full_layer_layer_norm(layer.ff_chunk(states) + states)
         return output
@@ -70,7 +85,7 @@ class _Shared:
 def _last_like_bert(block: Any, hidden: Tensor, mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
     attention, first = block.attention.self, hidden[:, :1]
     parts = (attention.query, attention.key, attention.value)
-    found = _look(attention, parts, hidden, mask, attention.dropout.p)
+    found = _look(attention, parts, hidden, mask, attention.dropout)
     states: Tensor = block.feed_forward_chunk(block.attention.output(found, first))
     return states
 
@@ -78,7 +93,7 @@ def _last_like_bert(block: Any, hidden: Tensor, mask: Tensor | None = None, *_: 
 def _last_of_distilbert(block: Any, hidden: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Tensor:
     attention, first = block.attention, hidden[:, :1]
     parts = (attention.q_lin, attention.k_lin, attention.v_lin)
-    found = _look(attention, parts, hidden, attention_mask, attention.dropout.p)
+    found = _look(attention, parts, hidden, attention_mask, attention.dropout)
     states = block.sa_layer_norm(attention.out_lin(found) + first)
     output: Tensor = block.output_layer_norm(block.ffn(states) + states)
     return output
@@ -114,11 +129,13 @@ def _look(
     parts: Any,
     hidden: Tensor,
     mask: Tensor | None,
-    dropout: float,
+    dropout: nn.Dropout | float,
     rotary: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """What the first token [rows, 1, size] takes from all; `parts` make queries, keys and values."""
     size = attention.head_dim if rotary else attention.attention_head_size
+    if getattr(attention, "keyless", False):
+        return keyless.look(parts, size, hidden, mask, dropout)
     query, key, value = (
         part(states).view(*states.shape[:2], -1, size).transpose(1, 2)
         for part, states in zip(parts, (hidden[:, :1], hidden, hidden), strict=True)
@@ -127,5 +144,5 @@ def _look(
         query, _ = apply_rotary_pos_emb(query, query, *(each[:, :1] for each in rotary))
         _, key = apply_rotary_pos_emb(key, key, *rotary)
     mask = mask if mask is None else mask[..., :1, :]
-    dropout = dropout if attention.training else 0.0
-    return attend(attention, query, key, value, mask, dropout=dropout, scaling=size**-0.5).flatten(2)
+    chance = getattr(dropout, "p", dropout) if attention.training else 0.0
+    return attend(attention, query, key, value, mask, dropout=chance, scaling=size**-0.5).flatten(2)

@@ -12,7 +12,7 @@ from typing import Any
 
 from objectives.chances import quick_dropout
 from objectives.devices import Machine
-from objectives.lastblock import first_token
+from objectives.lastblock import first_token, without_keys
 from objectives.layers import FAMILIES
 from objectives.optimizers import ELEMENTWISE
 from objectives.ragged import attention_in_fp32, without_padding
@@ -48,6 +48,10 @@ def _first_token(case: Case) -> bool:
     return first_token(case.model, case.pooling)
 
 
+def _without_keys(case: Case) -> bool:
+    return without_keys(case.model)
+
+
 def _attention_in_fp32(case: Case) -> bool:
     return attention_in_fp32(case.model, case.machine)
 
@@ -64,6 +68,7 @@ def _quick_dropout(case: Case) -> bool:
 _PIECES: dict[str, Callable[[Case], bool]] = {
     "without_padding": _without_padding,
     "first_token": _first_token,
+    "without_keys": _without_keys,
     "used_embeddings": _used_embeddings,
     "attention_in_fp32": _attention_in_fp32,
     "quick_dropout": _quick_dropout,

@@ -18,6 +18,8 @@ from objectives.host import Host
 Checkpoint = Callable[[str], Path]
 TRAINING = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1, "precision": "fp32"}
 BOTH = ["without_padding", "first_token"]
+ALL_BERT = [*BOTH, "without_keys", "used_embeddings"]
+NO_KEYS = sorted({*CONFIGS} - {"deberta", "deberta-v2", "modernbert", "mpnet"})
 PIECES = dict(lean._PIECES)
 VOCABULARY = (*tiny.SPECIAL, *WORDS)
 USED = [index for index, word in enumerate(VOCABULARY) if word not in ("[UNK]", "nice", "sad")]
@@ -84,6 +86,50 @@ def test_a_piece_changes_nothing(
             torch.testing.assert_close(tensor, other_state.tensors[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize("family", NO_KEYS)
+def test_the_first_token_asks_states_as_it_would_ask_keys(
+    chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str
+) -> None:
+    mine = chosen(family, **{"training.optimizer": "sgd"})
+    only()
+    plain, states, _ = run(mine)
+    for pieces in (["first_token", "without_keys"], [*BOTH, "without_keys"]):
+        only(*pieces)
+        numbers, others, result = run(mine)
+        assert result.facts["lean"] == pieces
+        for one, other in zip(numbers, plain, strict=True):
+            assert one == pytest.approx(other, abs=1e-5)
+        whole, other_whole = others[-1].tensors, states[-1].tensors
+        assert whole.keys() == other_whole.keys(), "a key's bias is stepped, too, by nothing"
+        for name, tensor in whole.items():
+            torch.testing.assert_close(tensor, other_whole[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_no_key_or_value_is_made_for_the_first_token(
+    chosen: Callable[..., settings.Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    forward = torch.nn.Linear.forward
+
+    def noted(self: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
+        made.append(self.out_features)
+        return forward(self, states)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", noted)
+    _, _, result = run(chosen(**{"training.epochs": 1}))
+    passes = made.count(len(result.facts["classes"]))
+    whole, last, head = 6, 4, 2  # query, key, value, output, wide, narrow
+    assert passes > 1
+    assert len(made) == passes * (2 * whole + last + head)
+
+
+def test_it_is_no_piece_where_all_tokens_go_on(
+    chosen: Callable[..., settings.Settings], only: Callable[..., None]
+) -> None:
+    only("without_keys")
+    assert run(chosen())[2].facts["lean"] == []
+
+
 @pytest.mark.parametrize(("family", "optimizer"), [*((family, "adamw") for family in CONFIGS), ("bert", "sgd")])
 def test_embeddings_of_tokens_that_do_not_occur_are_not_learned(
     chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str, optimizer: str
@@ -117,13 +163,14 @@ def test_where_embeddings_do_not_learn_number_by_number_all_stay(
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_which_pieces_apply(chosen: Callable[..., settings.Settings], family: str) -> None:
-    assert run(chosen(family))[2].facts["lean"] == [*BOTH, "used_embeddings"]
+    keyless = ["without_keys"] if family in NO_KEYS else []
+    assert run(chosen(family))[2].facts["lean"] == [*BOTH, *keyless, "used_embeddings"]
 
 
 OTHERS = [
     ({"model.pooling": "mean"}, ["without_padding", "used_embeddings"]),
-    ({"model.pooling": "cls"}, [*BOTH, "used_embeddings"]),
-    ({"model.frozen_layers": 3}, BOTH),
+    ({"model.pooling": "cls"}, ALL_BERT),
+    ({"model.frozen_layers": 3}, [*BOTH, "without_keys"]),
 ]
 
 
@@ -171,8 +218,12 @@ def test_it_continues_to_the_same_bits(chosen: Callable[..., settings.Settings],
 
 @pytest.mark.parametrize("family", sorted({*CONFIGS} - {"deberta", "deberta-v2", "mpnet"}))
 def test_attention_without_dropout_learns_in_fp32_beside_bf16(
-    chosen: Callable[..., settings.Settings], monkeypatch: pytest.MonkeyPatch, family: str
+    chosen: Callable[..., settings.Settings],
+    only: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
 ) -> None:
+    only(*(name for name in PIECES if name != "without_keys"))  # which has no keys to attend to
     seen: list[tuple[bool, torch.dtype]] = []
     attend = torch.nn.functional.scaled_dot_product_attention
 
@@ -213,6 +264,6 @@ def test_rows_of_one_length_are_attended_to_row_by_row_too(
 
     monkeypatch.setattr(byrow, "attend", noted)
     _, _, result = run(chosen(**{"data.max_length": 4, "model.dropout": 0.1, "training.epochs": 1}))
-    assert result.facts["lean"] == [*BOTH, "used_embeddings", "quick_dropout"]
+    assert result.facts["lean"] == [*ALL_BERT, "quick_dropout"]
     assert ((4,) * 8, 0.1) in seen, "of a step"
     assert 0.0 in {dropout for _, dropout in seen}, "of an evaluation"
