@@ -40,6 +40,13 @@ class Machine:
         """What keeps fp16's gradients from vanishing; does nothing for the others."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
+    def seed(self, number: int) -> None:
+        """Let what is drawn at random on this device follow from this number."""
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(number)  # torch's own function tells devices that are not there, too
+        else:
+            torch.manual_seed(number)
+
     def peak_memory_bytes(self) -> int:
         """The most memory in use so far: a GPU's allocations in this trial, else the process's resident memory."""
         if self.device.type == "cuda":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
@@ -49,6 +51,9 @@ OPTIMIZERS: dict[str, Callable[[Groups, Training], Optimizer]] = {
 ELEMENTWISE = ("adamw", "adam", "sgd")
 """Those that step each number by its own gradients; Adafactor's depend on the whole matrix (arXiv 1804.04235)."""
 
+_CLOSE = 1e-6
+"""What torch adds to a norm before it divides by it."""
+
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
@@ -69,6 +74,28 @@ def scheduler(optimizer: Optimizer, training: Training, steps: int) -> LambdaLR:
     warmup = training.warmup_steps or ceil(training.warmup_ratio * steps)
     schedule: LambdaLR = get_scheduler(_SCHEDULES[training.lr_scheduler], optimizer, warmup, steps)
     return schedule
+
+
+@contextmanager
+def clipped(optimizer: Optimizer, learning: Sequence[Tensor], norm: float | None, scaled: bool) -> Iterator[None]:
+    """Within the block an optimizer steps by gradients whose common norm is at most this one.
+
+    A fused optimizer divides each gradient on its way, which spares reading and writing all of them once more; not
+    where fp16's loss was scaled, whose scaler says by how much they are divided.
+    """
+    if not norm:
+        yield
+    elif scaled or not optimizer.defaults.get("fused"):
+        clip_grad_norm_(learning, norm)
+        yield
+    else:
+        found = get_total_norm([each.grad for each in learning if each.grad is not None])
+        fused: Any = optimizer
+        fused.grad_scale, fused.found_inf = ((found + _CLOSE) / norm).clamp(min=1.0), None
+        try:
+            yield
+        finally:
+            fused.grad_scale = None
 
 
 def _decay(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:

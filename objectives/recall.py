@@ -8,7 +8,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO
@@ -85,8 +85,10 @@ def forget(frozen: Frozen) -> None:
 
 def collate(examples: Sequence[Example], plain: Collate) -> Batch:
     """A batch of rows with states; `plain` makes one of their tokens."""
-    states = pad_sequence([example.states for example in examples if isinstance(example, Recalled)], batch_first=True)
-    batch = plain(examples)
+    pieces = [example.states for example in examples if isinstance(example, Recalled)]
+    pooled = all(len(piece) == 1 for piece in pieces)
+    states = torch.stack(pieces) if pooled else pad_sequence(pieces, batch_first=True)
+    batch = plain([replace(example, tokens=example.tokens[:1]) for example in examples] if pooled else examples)
     mask = batch.inputs["attention_mask"][:, : states.shape[1]]
     inputs = {name: value for name, value in batch.inputs.items() if name not in ("input_ids", "attention_mask")}
     return Batch({**inputs, "inputs_embeds": states, "attention_mask": mask}, batch.labels)

@@ -11,13 +11,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from objectives.batches import Batch, Example, Recalled, by_length, chunks, joined
 from objectives.devices import Machine
 from objectives.evaluation import Evaluation, Heed, Predictions, unheeded
 from objectives.layers import train_mode
-from objectives.optimizers import optimizer, scheduler
+from objectives.optimizers import clipped, optimizer, scheduler
 from objectives.parts import Room, fitting
 from objectives.plan import Plan
 from objectives.seeds import derive
@@ -248,7 +247,7 @@ class School:
         for number, some in enumerate(batches):
             # Dropout depends on the place in the training alone, not on what else drew from torch's generator before.
             # Parts of a batch draw one after the other, and so it depends on their size, too.
-            torch.manual_seed(derive(self.plan.seed, "dropout", self.state.progress.steps, number))
+            self.machine.seed(derive(self.plan.seed, "dropout", self.state.progress.steps, number))
             for part in chunks(some, self.room.train):
                 batch = self._here(self._batch(self.lesson.train, part))
                 loss = self.lesson.loss(self._logits(batch), batch.labels).sum()
@@ -258,11 +257,10 @@ class School:
         return total
 
     def _update(self) -> None:
-        state = self.state
-        if self.training.max_grad_norm:
-            state.scaler.unscale_(state.optimizer)
-            clip_grad_norm_(self.learning, self.training.max_grad_norm)
-        state.scaler.step(state.optimizer)
+        state, bound = self.state, self.training.max_grad_norm
+        state.scaler.unscale_(state.optimizer)
+        with clipped(state.optimizer, self.learning, bound, scaled=state.scaler.is_enabled()):
+            state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.scheduler.step()

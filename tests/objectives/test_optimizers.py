@@ -39,6 +39,39 @@ def test_gradients_are_clipped(bert: Path) -> None:
 
 
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("bound", [0.5, 50.0, 0.0])
+def test_gradients_are_clipped_on_their_way_as_torch_clips_them_before(name: str, bound: float) -> None:
+    found = []
+    for before in (True, False):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optimizers.optimizer(model, Training(optimizer=name, learning_rate=0.1))
+        for step in range(3):  # Adam alone would not see the size of a first gradient
+            model(torch.full((2, 4), 1.0 + step)).square().sum().backward()
+            if before and bound:
+                nn.utils.clip_grad_norm_(model.parameters(), bound)
+            limit = 0.0 if before else bound
+            with optimizers.clipped(optimizer, list(model.parameters()), limit, scaled=False):
+                optimizer.step()
+            optimizer.zero_grad()
+        found.append(model.weight.detach())
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-5)
+
+
+def test_a_fused_step_does_not_read_its_gradients_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*_: Any) -> None:
+        raise AssertionError("all gradients were multiplied")
+
+    monkeypatch.setattr(optimizers, "clip_grad_norm_", unwanted)
+    model = nn.Linear(2, 2)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer: Any = optimizers.optimizer(model, Training())
+    with optimizers.clipped(optimizer, list(model.parameters()), 0.1, scaled=False):
+        optimizer.step()
+    assert optimizer.grad_scale is None, "nothing is left for a step that is not clipped"
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_weight_decay_is_decoupled_and_spares_biases_and_norms(name: str) -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
     for parameter in model.parameters():
