@@ -17,6 +17,9 @@ from bench.server import Private, environment, private
 from hpo.report import read
 
 STUDIES = ("bert-news", "sentiment", "spam")
+QUICK = {"search.model.frozen_layers.low": 3, "training.evaluations_per_epoch": 1}
+"""Frozen blocks are computed once, so that a trial takes seconds; both searches are the smaller for it."""
+
 LOOKS = (1, 2, 3, 4, 6, 8, 12)
 Curve = Sequence[float]
 
@@ -32,15 +35,21 @@ def searched(server: Private, study: str, name: str, trials: int, seed: int, war
         "sampler": "tpe",
         "sampler.n_startup_trials": 4,
         "warm_start": warm,
+        **QUICK,
     }
     words = [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "hpo", "launch", "-s", study, "-w", "1", *words]
-    said = subprocess.run(command, env=environment(server.config), capture_output=True, text=True, check=False)
-    if said.returncode:
-        raise RuntimeError(said.stderr)
+    hpo(server, "launch", "-s", study, "-w", "1", *words)
     with read(server.config) as report:
         values = [trial["value"] for trial in report.trials(name)]
     return [min(values[: number + 1]) for number in range(len(values))]
+
+
+def hpo(server: Private, *words: str) -> None:
+    """Run a command of hpo; raises RuntimeError with what it said where it fails."""
+    command, where = [sys.executable, "-m", "hpo", *words], environment(server.config)
+    said = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise RuntimeError(said.stderr)
 
 
 def compared(study: str, trials: int, seed: int) -> tuple[Curve, Curve]:
@@ -50,16 +59,7 @@ def compared(study: str, trials: int, seed: int) -> tuple[Curve, Curve]:
             if other != study:
                 searched(server, other, other, trials, seed, "off")
         cold = searched(server, study, "cold", trials, seed + 1000, "off")
-        forget = [
-            sys.executable,
-            "-m",
-            "hpo",
-            "delete",
-            "-s",
-            "cold",
-            "-y",
-        ]  # or the warm one would begin with its best
-        subprocess.run(forget, env=environment(server.config), capture_output=True, check=True)
+        hpo(server, "delete", "-s", "cold", "-y")  # or the warm one would begin with its best
         return cold, searched(server, study, "warm", trials, seed + 1000, "auto")
 
 

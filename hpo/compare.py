@@ -20,7 +20,7 @@ from objectives import settings
 from objectives.settings import Data, Transfer
 
 MEASURES = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
-_SAME = ("label", "group", "clean", "encoding", "delimiter")
+_SAME = ("label", "group", "where", "clean", "encoding", "delimiter")
 """Settings of `data` that decide with the rows' fingerprint and the split which rows are tested."""
 
 

@@ -18,7 +18,7 @@ LARGEST_GRID = 100_000
 FIELDS = ("low", "high", "log", "step", "points", "choices")
 
 _FILES = ("path", "hub", "config", "revision", "train", "valid", "test", "encoding", "delimiter")
-_ROWS = (*_FILES, "label", "group", "slice", "split", "clean", "fit", "score")
+_ROWS = (*_FILES, "label", "group", "slice", "split", "where", "clean", "fit", "score")
 _FIXED = {f"data.{name}": "trials on other rows or labels do not compare" for name in _ROWS} | {
     "task": "trials of other tasks do not compare"
 }

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from objectives import hub
+from objectives import domains, hub
 from objectives.cleaning import clean
 from objectives.errors import DataError
 from objectives.settings import Data
@@ -20,6 +20,7 @@ from objectives.tables import Table, as_text, first_line, open_binary, read
 __all__ = ["Reads", "Splits", "Table", "classes", "fingerprint", "load", "order", "read"]
 
 ROLES = ("train", "valid", "test")
+_ROLES = {"train": "training", "valid": "validation", "test": "test"}
 LISTED = 20
 """How many names an error lists."""
 
@@ -65,25 +66,28 @@ def load(
     and training rows of their own need not have them.
     One file is divided by `data.split`, the same on every machine for the same seed; the test rows are set aside
     whether asked for or not. Files and a hub's splits are taken as they are, except that training rows of a hub
-    without validation rows are divided. `data.shots` are drawn from the training rows by the seed `draw`, by default
-    `seed`; the others stay. Raises DataError, also where `data.score` asks for test rows and there are
-    none.
+    without validation rows are divided. Of each split those are kept that `data.where` picks: a study of a part of the
+    rows and one of all set aside the same ones. `data.shots` are drawn from the training rows by the seed `draw`, by
+    default `seed`; the others stay. Raises DataError, also where `data.score` asks for test rows and there are none.
     """
     reads = reads or Reads((data.text, data.label), data.label)
     wanted = dict.fromkeys([*reads.columns, *([data.group] if data.group else [])])
     test = test or data.score == "test"
-    sources = _hub(data, [*wanted, *beside]) if data.hub else _files(data)
+    where = tuple(data.where.columns)
+    sources = _hub(data, [*wanted, *beside, *where]) if data.hub else _files(data)
     own = "train" if "valid" in sources else None  # the file whose rows are looked at by no column beside
     tables = {
-        role: _checked(sources[role](), data, [*wanted], () if role == own else beside, reads.blank)
+        role: _checked(sources[role](), data, [*wanted], where if role == own else (*beside, *where), reads.blank)
         for role in sources
         if test or role != "test"
     }
+    domains.check(tables["train"], data)
     if "valid" not in sources:
         whole = tables["train"]
         rows = _division(whole, data, seed, reads.strata, set_aside="test" in sources)
         tables |= {"train": whole.take(rows.train), "valid": whole.take(rows.valid)}
         tables |= {"test": whole.take(rows.test)} if test and rows.test else {}
+    tables = {role: domains.kept(table, data, _ROLES[role]) for role, table in tables.items()}
     tables["train"] = taught(tables["train"], data, seed if draw is None else draw)
     if data.score == "test" and "test" not in tables:
         key = "data.split.test" if data.path else "data.test"
@@ -243,6 +247,8 @@ def _check_columns(source: str, found: Sequence[str], data: Data, columns: Colle
 
 
 def _key(data: Data, column: str) -> str:
+    if column in data.where.columns:
+        return f"data.where.{column}"
     return next(
         (f"data.{key}" for key in ("text", "pair", "label", "group", "slice") if getattr(data, key) == column), "data"
     )

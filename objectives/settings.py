@@ -95,6 +95,25 @@ class Clean(Setting):
     strip_html: bool = Field(False, description="take HTML tags and entities out of the text")
 
 
+class Where(Setting):
+    """Which rows of all: for a column, the value or the values that it has in them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="after")
+    def _holds_values(self) -> Self:
+        for column, wanted in self.columns.items():
+            values = wanted if isinstance(wanted, list) and wanted else [wanted]
+            if not all(isinstance(value, bool | int | float | str) for value in values):
+                raise ValueError(f"{column} takes a value that its cells have, or a list of such values")
+        return self
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What is wanted, by column."""
+        return self.model_extra or {}
+
+
 class Data(Setting):
     """Which rows, and which of their columns.
 
@@ -116,6 +135,7 @@ class Data(Setting):
     group: str | None = Field(None, description="rows of one group never stand in two splits")
     slice: str | None = Field(None, description="the column by whose values `hpo errors` divides what a model said")
     split: Split = Split()
+    where: Where = Field(Where(), description="by column, the values of the rows that are kept once all are divided")
     shots: int | None = Field(None, ge=1, description="training rows of each class, drawn by training.seed; null: all")
     max_length: int = Field(128, ge=4, description="tokens a row; the rest is cut off")
     encoding: str | None = Field(None, description="of text files; null guesses, and says so where it is not UTF-8")

@@ -56,6 +56,8 @@ def leaves(kind: type[Setting]) -> Iterator[tuple[str, dict[str, Any]]]:
             inner = schema.get("$defs", {}).get(field.get("$ref", "").rpartition("/")[2])
             if inner:
                 yield from walk(inner, f"{at}{name}.")
+                if inner["additionalProperties"]:
+                    yield f"{at}{name}.COLUMN", {"type": "values"}
             else:
                 required = {} if name not in group.get("required", ()) else {"needed": True}
                 yield at + name, field | required
@@ -72,6 +74,7 @@ def right(field: dict[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return ", ".join(f"`{one}`" for one in field.get("enum", [field.get("const")]))
     names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
+    names["values"] = "a value or a list"
     words = [names.get(field.get("type", ""), f"`{field.get('type', 'null')}`")]
     limits = {"minimum": "from", "exclusiveMinimum": "above", "exclusiveMaximum": "below", "maximum": "to"}
     words += [f"{word} {field[name]:g}" for name, word in limits.items() if name in field]

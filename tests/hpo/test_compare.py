@@ -89,6 +89,7 @@ def test_of_another_study_the_winner_is_taken_with_all_that_was_spent(file: Path
         ([], "g", "the files differ"),
         (["data.split.seed=7"], "f", "data.split.seed: None and 7"),
         (["data.clean.deduplicate=true"], "f", "data.clean: "),
+        (["data.where.text=good"], "f", "data.where: "),
     ],
 )
 def test_only_studies_with_the_same_test_rows_compare(
