@@ -12,7 +12,7 @@ from hpo import listed, methods, ranges, rules, space
 from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
 from hpo.rules import Stop
 from objectives import settings
-from objectives.measures import LOSSES, METRICS, OF_KIND, class_of, direction, recorded
+from objectives.measures import LOSSES, METRICS, OF_KIND, Direction, class_of, direction, recorded
 from objectives.settings import Own, Setting, Settings, Simulated, Transfer, addresses, kind_of
 
 _LENGTHS = ("training.epochs", "training.evaluations_per_epoch", "simulated.evaluations", "python.evaluations")
@@ -28,6 +28,7 @@ class Head(Setting):
     sampler: Any = "tpe"
     pruner: Any = "percentile"
     metric: str = "val_loss"
+    direction: Direction | None = Field(None, description="of a metric of your own function; null: the metric's")
     trials: int | None = Field(None, ge=1, description="null: the points of a list or a grid, else 20")
     seed: int = Field(0, ge=0, lt=2**32)
     enqueue: list[dict[str, Any]] = Field([], description="parameters to try first, by address")
@@ -129,9 +130,9 @@ def _head(tree: dict[str, Any]) -> Head:
     if isinstance(tree.get("study"), str):
         with collecting(found):
             _check_name(tree["study"])
-    if isinstance(tree.get("metric"), str):
+    if isinstance(metric := tree.get("metric", Head.model_fields["metric"].default), str):
         with collecting(found):
-            _check_metric(tree["metric"], tree.get("objective"))
+            _check_metric(metric, tree.get("objective"), tree.get("direction"))
     if head is None or found:
         raise ComplaintError(*found)
     return head
@@ -156,16 +157,31 @@ def _check_name(name: str) -> None:
         raise ComplaintError(Complaint("study", f"{shown(name)} must begin with a letter or digit"))
 
 
-def _check_metric(metric: str, objective: Any) -> None:
-    if direction(metric) is None:
-        advice = nearest(metric, [*METRICS, "precision[CLASS]", "recall[CLASS]", "f1[CLASS]"])
-        raise ComplaintError(Complaint("metric", f"{shown(metric)} is unknown; {advice}"))
+def _check_metric(metric: str, objective: Any, towards: Any) -> None:
+    known = direction(metric)
+    if known is None:
+        _check_own_metric(metric, objective, towards)
+    elif towards not in (None, known):
+        raise ComplaintError(Complaint("direction", f"{metric} is to {known}; leave direction out"))
     kind = _kind(objective)
     if kind is not None and not recorded(metric, kind):
         advice = f"right is one of {', '.join((*LOSSES, *OF_KIND[kind]))}"
         raise ComplaintError(Complaint("metric", f"{shown(metric)} is not measured by {kind}; {advice}"))
     if class_of(metric) and isinstance(objective, Mapping) and "simulated" in objective:
         raise ComplaintError(Complaint("metric", f"{shown(metric)} names a class, and a simulated objective has none"))
+
+
+def _check_own_metric(metric: str, objective: Any, towards: Any) -> None:
+    """Refuses a name that no task records, unless a function of one's own does, with a direction; ComplaintError."""
+    if kind_of(objective) is not Own:
+        advice = nearest(metric, [*METRICS, "precision[CLASS]", "recall[CLASS]", "f1[CLASS]"])
+        raise ComplaintError(Complaint("metric", f"{shown(metric)} is unknown; {advice}"))
+    if not metric.isidentifier():
+        message = f"{shown(metric)} is no name of a metric; letters, digits and _ are right"
+        raise ComplaintError(Complaint("metric", message))
+    if towards is None:
+        message = f"{shown(metric)} is the function's own: add direction: minimize, or maximize"
+        raise ComplaintError(Complaint("metric", message))
 
 
 def _kind(objective: Any) -> str | None:

@@ -52,7 +52,7 @@ SELECT t.number, t.worker, t.attempts, t.activity, t.params, c.losses, l.epoch, 
                 s.spec #>> '{objective,simulated,evaluations}',
                 s.spec #>> '{objective,python,evaluations}') AS epochs
 FROM hpo.trials t JOIN hpo.studies s USING (study)
-LEFT JOIN LATERAL (SELECT array_agg(val_loss ORDER BY step) AS losses FROM hpo.learning_curves x
+LEFT JOIN LATERAL (SELECT array_agg(coalesce(val_loss, value) ORDER BY step) AS losses FROM hpo.learning_curves x
                    WHERE x.study = t.study AND x.number = t.number) c ON true
 LEFT JOIN LATERAL (SELECT epoch, value, metrics FROM hpo.learning_curves x
                    WHERE x.study = t.study AND x.number = t.number ORDER BY step DESC LIMIT 1) l ON true

@@ -23,7 +23,7 @@ from objectives import settings as objectives
 from objectives.measures import Direction, class_of, direction
 from objectives.settings import Model, Own, Settings, Transfer
 
-_COMPARED = ("objective", "search", "points", "sampler", "metric", "seed", "warm_start")
+_COMPARED = ("objective", "search", "points", "sampler", "metric", "direction", "seed", "warm_start")
 _SHOWN = ("objective.data.slice",)  # of these, what only changes how results are shown
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
 _FILES = ("path", "train", "valid", "test")
@@ -48,8 +48,8 @@ class StudySpec:
     `points` are those that the file lists, which run instead of a search; `search` is then the space that holds just
     these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `known` are
     the points that `warm_start` brought when the study was made; `stop` the rules that end it before its budget does
-    (`hpo.rules`); `folder` is where relative paths count from. `promotes` says what a companion study retrains; others
-    have none, and do not come to the test rows.
+    (`hpo.rules`); `folder` is where relative paths count from; `towards` is the direction that the
+    file gives. `promotes` says what a companion study retrains; others have none, and do not come to the test rows.
     """
 
     study: str
@@ -70,11 +70,12 @@ class StudySpec:
     stop: Stop = field(default_factory=Stop)
     folder: Path | None = None
     promotes: Promotion | None = None
+    towards: Direction | None = None
 
     @property
     def direction(self) -> Direction:
         """Whether the metric is better low or high."""
-        return direction(self.metric) or "minimize"
+        return direction(self.metric) or self.towards or "minimize"
 
     @property
     def epochs(self) -> int:
@@ -113,6 +114,7 @@ class StudySpec:
             "sampler": self.sampler.model_dump(),
             "pruner": self.pruner.model_dump(),
             "metric": self.metric,
+            "direction": self.towards,
             "trials": self.trials,
             "seed": self.seed,
             "enqueue": [dict(params) for params in self.enqueue],
@@ -213,6 +215,7 @@ def _checked(
         warm_start=head.warm_start,
         stop=head.stop,
         folder=folder,
+        towards=head.direction,
     )
 
 
@@ -416,6 +419,8 @@ def render(spec: StudySpec) -> str:
     tree.pop("search" if spec.points else "points")
     tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
     tree["stop"] = _said(tree["stop"])
+    if spec.towards is None:
+        tree.pop("direction")
     return strictyaml.dumps(tree)
 
 

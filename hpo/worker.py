@@ -40,8 +40,9 @@ from hpo.spec import StudySpec
 from hpo.store import Plan, Store, open_store
 from hpo.trained import Models
 from objectives import trial as objective
-from objectives.errors import InfeasibleError, ObjectiveError
+from objectives.errors import CodeError, InfeasibleError, ObjectiveError
 from objectives.evaluation import Evaluation, Result
+from objectives.settings import Own
 
 log = logging.getLogger("hpo.worker")
 IDLE_SECONDS = 1.0
@@ -301,6 +302,9 @@ class Work:
         """Take an evaluation; raises to prune, release or drop the trial, or where the database is given up."""
         if evaluation.model and self.spec.promotes and self.spec.promotes.keeps(trial.params):
             self._save(models, evaluation.model)  # before a checkpoint says that nothing is left to do
+        if isinstance(self.spec.objective, Own) and self.spec.metric not in evaluation.metrics:
+            seen = ", ".join(evaluation.metrics) or "nothing"
+            raise CodeError(f"{self.spec.objective.python.function} reports {seen}, and not {self.spec.metric}")
         self._last = evaluation
         self.delivery.put(Dispatch(evaluation, self.claim.attempt))
         value = self._value(evaluation)

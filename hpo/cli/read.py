@@ -141,8 +141,10 @@ def show(config: Config, study: str, number: int, as_json: bool, as_csv: bool) -
     tables.show(((name, value) for name, value in facts.items() if value not in (None, {})), ("trial", ""))
     tables.show(found["params"].items(), ("\nparameter", "value"))
     tables.show(_settings(found), ("\nsettings", ""))
-    curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in _CURVE)] for row in found["curve"])
-    tables.show(curve, ("step", "epoch", *_CURVE), "\ncurve")
+    own = dict.fromkeys(name for row in found["curve"] for name in row["metrics"])  # what a function reports
+    names = tuple(own) if "python" in (found["settings"] or ()) else _CURVE
+    curve = ([row["step"], row["epoch"], *(row["metrics"].get(name) for name in names)] for row in found["curve"])
+    tables.show(curve, ("step", "epoch", *names), "\ncurve")
     attempts = ("attempt", "worker", "started", "ended", "outcome", "error")
     tables.show(([row[name] for name in attempts] for row in found["history"]), attempts, "\nattempts")
 
