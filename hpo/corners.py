@@ -1,14 +1,14 @@
-"""Which trials of a study to try for their cost: the defaults, and the cheapest and dearest corners."""
+"""Which trials to try for their cost: the defaults and the cheapest and dearest corners, or the points."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hpo.space import Categorical, Params, Range, Space, Value, values
 
 _BATCH = ("training.batch_size", "training.eval_batch_size")
-_MORE = ("training.epochs", "training.evaluations_per_epoch", "data.max_length")
+_MORE = ("training.epochs", "training.evaluations_per_epoch", "data.max_length", "data.shots")
 _SIMULATED = ("simulated.seconds", "simulated.evaluations")
 _LESS = ("model.frozen_layers",)
 """Settings of which a higher value makes less work."""
@@ -16,6 +16,22 @@ _KINDS = ("model.name", "training.precision")
 
 MOST_KINDS = 4
 """Of models and precisions, where they are searched, so many are tried, the first of the study file."""
+
+
+MOST_POINTS = 8
+"""Of listed points, where they are more: so many, evenly chosen."""
+
+
+def listed(points: Sequence[Params]) -> Iterator[tuple[dict[str, Value], int]]:
+    """The points to try of those that a study lists, each with how many of them cost the same."""
+    found: dict[tuple[Value, ...], tuple[dict[str, Value], int]] = {}
+    for point in points:
+        key = tuple(point.get(address) for address in (*_BATCH, *_MORE, *_SIMULATED, *_LESS, *_KINDS))
+        first, count = found.get(key, (dict(point), 0))
+        found[key] = first, count + 1
+    kept = [*found.values()]
+    count = min(len(kept), MOST_POINTS)
+    yield from (kept[place * (len(kept) - 1) // max(1, count - 1)] for place in range(count))
 
 
 def corners(space: Space) -> list[dict[str, Value]]:
@@ -44,6 +60,8 @@ def _end(space: Space, more: Sequence[str], less: Sequence[str], high: bool) -> 
 
 def _extreme(range_: Range, high: bool) -> Value:
     if isinstance(range_, Categorical):
+        if high and None in range_.choices:  # of data.shots: all rows
+            return None
         numbers = [choice for choice in range_.choices if isinstance(choice, int | float)]
         return max(numbers) if high else min(numbers)
     if not high:

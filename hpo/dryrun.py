@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.config import Config
-from hpo.corners import corners
+from hpo.corners import corners, listed
 from hpo.errors import HpoError
 from hpo.launch.devices import Device
 from hpo.launch.local import environ
@@ -24,10 +24,14 @@ from objectives.evaluation import Rehearsal
 
 @dataclass(frozen=True)
 class Tried:
-    """What trials of these parameters would cost; the objective's own values for those that are not named."""
+    """What trials of these parameters would cost; the objective's own values for those that are not named.
+
+    `trials` is how many of a list cost the same.
+    """
 
     params: Params
     found: Rehearsal
+    trials: int = 1
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,12 @@ class DryRun:
 
 
 def dry_run(spec: StudySpec, config: Config, workers: int, devices: list[Device]) -> DryRun:
-    """Take a few steps at the corners of the search space, as one of so many workers would, and nothing else.
+    """Take a few steps at the corners of the search space, or at the points that a study lists, as one of so many
+    workers would, and nothing else.
 
     Raises HpoError where a trial cannot be run, also for want of memory, with the parameters it was of.
     """
-    points = corners(spec.search)
+    points, counts = _points(spec)
     wanted = [settings_for(spec, params, config.data_root).model_dump() for params in points]
     began = time.time()
     process = subprocess.Popen(
@@ -63,12 +68,21 @@ def dry_run(spec: StudySpec, config: Config, workers: int, devices: list[Device]
     if process.returncode:
         raise _failed(process.returncode, answers, complained, points)
     start = answers[0]["at"] - began - answers[0]["took"]
-    return DryRun(list(_tried(points, answers)), start)
+    return DryRun(list(_tried(points, answers, counts)), start)
 
 
-def _tried(points: Sequence[Params], answers: Sequence[Mapping[str, Any]]) -> Iterator[Tried]:
-    for params, answer in zip(points, answers, strict=True):
-        yield Tried(params, Rehearsal(**{name: value for name, value in answer.items() if name != "at"}))
+def _points(spec: StudySpec) -> tuple[list[dict[str, Value]], list[int]]:
+    """What is tried, the objective's own values first, and how many trials each stands for."""
+    if not spec.points:
+        found = corners(spec.search)
+        return found, [1] * len(found)
+    some = list(listed(spec.points))
+    return [{}, *(point for point, _ in some)], [1, *(count for _, count in some)]
+
+
+def _tried(points: Sequence[Params], answers: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Iterator[Tried]:
+    for params, answer, count in zip(points, answers, counts, strict=True):
+        yield Tried(params, Rehearsal(**{name: value for name, value in answer.items() if name != "at"}), count)
 
 
 def _failed(code: int, answers: list[dict[str, Any]], complained: str, points: list[dict[str, Value]]) -> Exception:
@@ -84,4 +98,7 @@ def _failed(code: int, answers: list[dict[str, Any]], complained: str, points: l
 
 def told(params: Params) -> str:
     """Parameters as a person reads them."""
-    return ", ".join(f"{address}={value}" for address, value in params.items()) or "the objective's own values"
+    return (
+        ", ".join(f"{address}={'null' if value is None else value}" for address, value in params.items())
+        or "the objective's own values"
+    )

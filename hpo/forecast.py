@@ -57,11 +57,11 @@ class Forecast:
 
 def forecast(spec: StudySpec, run: DryRun, workers: int, devices: int) -> Forecast:
     """The sums over a dry run. A trial's average is that of the corners, the defaults left out where there are others:
-    trials that are drawn evenly between them take it."""
+    trials that are drawn evenly between them take it. Of a study that lists its points it is theirs."""
     found = [tried.found for tried in run.tried]
     seconds = [each.trial_seconds for each in found]
-    expected = fmean(seconds[1:] or seconds)
-    trials = spec.trials + len(spec.enqueue)
+    expected = fmean(seconds[1:] or seconds, [tried.trials for tried in run.tried[1:] or run.tried])
+    trials, own = spec.trials + len(spec.enqueue), seconds[1:] if spec.points else seconds
     at_once = min(workers, trials)
     kept = kept_share(spec.pruner, spec.epochs, spec.evaluations_per_epoch)
     whole = trials * expected / at_once
@@ -72,8 +72,8 @@ def forecast(spec: StudySpec, run: DryRun, workers: int, devices: int) -> Foreca
         workers=workers,
         trials=trials,
         default=seconds[0],
-        low=min(seconds),
-        high=max(seconds),
+        low=min(own),
+        high=max(own),
         expected=expected,
         start_seconds=run.start_seconds,
         build_seconds=build,

@@ -18,7 +18,7 @@ from support import wait_until
 from hpo import dryrun, forecast
 from hpo import spec as studies
 from hpo.config import Config
-from hpo.corners import corners
+from hpo.corners import MOST_POINTS, corners, listed
 from hpo.dryrun import DryRun, Tried
 from hpo.errors import HpoError
 from hpo.launch.devices import Device
@@ -62,6 +62,27 @@ def test_work_grows_together_and_models_are_tried_each_up_to_a_number() -> None:
     assert found[1] == {"model.name": "a", "training.epochs": 1, "data.max_length": 32}
     assert found[2] == {"model.name": "a", "training.epochs": 7, "data.max_length": 64}
     assert found[-1]["model.name"] == "d"
+
+
+def test_of_listed_points_those_are_tried_that_differ_in_cost() -> None:
+    rates = [{"training.epochs": epochs, "training.learning_rate": rate} for epochs in (2, 9) for rate in (0.1, 0.2)]
+    assert list(listed([*rates, {"training.epochs": 9, "training.learning_rate": 0.3}])) == [
+        (rates[0], 2),
+        (rates[2], 3),
+    ]
+    many = [point["training.epochs"] for point, _ in listed([{"training.epochs": 1 + place} for place in range(50)])]
+    assert (len(many), many[0], many[-1]) == (MOST_POINTS, 1, 50)
+
+
+def test_a_list_takes_what_its_points_take() -> None:
+    """Few rows, and not all of them: with all the shots of a search the estimate would be of no trial that there is."""
+    spec = studies.load(studies.find("news-shots"))
+    assert corners({"data.shots": Categorical((4, None))}) == [{}, {"data.shots": 4}, {"data.shots": None}]
+    run = ran(100, 10, 40)
+    run = replace(run, tried=[run.tried[0], replace(run.tried[1], trials=2), run.tried[2]])
+    found = forecast.forecast(spec, run, 1, 0)
+    assert (found.default, found.low, found.high, found.expected) == (100, 10, 40, 20)
+    assert found.study_seconds == 5 + 3 * 20
 
 
 def test_a_study_takes_its_trials_shared_out_among_the_workers() -> None:
