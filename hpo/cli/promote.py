@@ -85,10 +85,15 @@ def _forget(config: Config, store: Store, study: str, yes: bool) -> None:
     if not yes:
         options.confirm(f"Delete {before.spec.study}, its {before.made} trials and their models?")
     store.delete(before.spec.study)
+    discard(config, before)
+
+
+def discard(config: Config, plan: Plan) -> None:
+    """Remove the models that the trials of a companion left; says where they are if they stay."""
     try:
-        _models(config, before).clear()
+        _models(config, plan).clear()
     except OSError as error:
-        click.echo(f"models stay in {config.trained}: {error}", err=True)
+        click.echo(f"models stay in {config.trained}/{plan.folder}: {error}", err=True)
 
 
 def _models(config: Config, plan: Plan) -> Any:

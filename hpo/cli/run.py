@@ -64,21 +64,28 @@ def enqueue(config: Config, study: str, values: tuple[str, ...]) -> None:
 def delete(config: Config, study: str, yes: bool) -> None:
     """Remove a study with all its trials from the database.
 
+    A promotion STUDY@promote is a study of its own: it stays, with its models in HPO_ARTIFACTS, until it is deleted by
+    that name. Folders that `hpo promote` wrote stay.
+
     Example: hpo delete --study bert-news
     """
+    from hpo.cli.promote import discard
     from hpo.promote import earlier
     from hpo.store import open_store
 
     name = options.name_of(study)
     with open_store(config) as store:
-        made = store.plan(name).made
+        plan, companion = store.plan(name), earlier(store, name)
+        models = " with their models" if plan.spec.promotes else ""
         if not yes:
-            options.confirm(f"Delete {name} and its {made} trials?")
+            options.confirm(f"Delete {name} and its {plan.made} trials{models}?")
         store.delete(name)
-        companion = earlier(store, name)
+        if plan.spec.promotes:
+            discard(config, plan)
     click.echo(f"deleted {name}", err=True)
     if companion:
-        click.echo(f"its retrainings stay: hpo delete -s {companion.spec.study}", err=True)
+        where = f"{config.trained}/{companion.folder}"
+        click.echo(f"its retrainings stay, with models in {where}: hpo delete -s {companion.spec.study}", err=True)
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,7 +120,12 @@ def check_is_a_companion(hpo: Hpo) -> None:
         said = refused(hpo, verb, "-s", "pets@promote", "mine")
         assert "pets@promote belongs to pets, and has no name or copy of its own" in said
     assert "is a companion; promote the study itself" in refused(hpo, "promote", "-s", "pets@promote")
-    assert "its retrainings stay: hpo delete -s pets@promote" in hpo("delete", "-s", "pets", "-y").stderr
+    said = hpo("delete", "-s", "pets", "-y").stderr
+    stays = re.search(r"its retrainings stay, with models in (.+): hpo delete -s pets@promote", said)
+    assert stays is not None
+    assert list(Path(stays[1]).rglob("model.safetensors"))
+    hpo("delete", "-s", "pets@promote", "-y")
+    assert not Path(stays[1]).exists()
 
 
 def test_a_worker_and_the_command_are_killed_and_the_same_command_goes_on(
