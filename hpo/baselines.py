@@ -14,7 +14,10 @@ from hpo.compare import Contestant, Promoted
 from hpo.config import Config
 from hpo.errors import HpoError, StudyError
 from hpo.scores import Said
+from hpo.spec import StudySpec
+from hpo.store import Plan
 from objectives import data, kinds, rules, settings
+from objectives.data import Splits
 from objectives.errors import ObjectiveError
 from objectives.rules import Labelled
 from objectives.settings import Transfer
@@ -53,18 +56,26 @@ class Ground:
 
 def ground(config: Config, study: Promoted) -> Ground:
     """The rows of a promoted study; raises StudyError where they are not here as they were."""
-    found = studies.settings_for(study.companion.spec, {}, config.data_root)
-    assert isinstance(found, Transfer)  # noqa: S101 - no other is promoted
-    name, plain = study.own.spec.study, found.data.model_copy(update={"shots": None})
+    found, rows = divided(config, study.companion.spec, study.own)
+    assert rows.test is not None  # noqa: S101 - they were scored
+    classes = data.classes(rows, found.data.label)
+    return Ground(found, classes, rows.train, _labelled(found, rows.valid), _labelled(found, rows.test))
+
+
+def divided(config: Config, spec: StudySpec, own: Plan) -> tuple[Transfer, Splits]:
+    """The objective of a spec with paths as they are here, and all rows of its study `own`, the test rows too.
+
+    Raises StudyError where they are not here as they were.
+    """
+    found = studies.settings_for(spec, {}, config.data_root)
+    assert isinstance(found, Transfer)  # noqa: S101 - no other has rows
+    name, plain = own.spec.study, found.data.model_copy(update={"shots": None})
     try:
-        if data.fingerprint(plain) != study.own.fingerprint:
+        if data.fingerprint(plain) != own.fingerprint:
             raise StudyError(f"{name}: the rows are not those that it was made with; put the same files back")
-        rows = kinds.load(found.task, plain, settings.split_seed(found), test=True)
+        return found, kinds.load(found.task, plain, settings.split_seed(found), test=True)
     except ObjectiveError as error:
         raise StudyError(f"{name}: objective.{error}") from error
-    assert rows.test is not None  # noqa: S101 - they were scored
-    classes = data.classes(rows, plain.label)
-    return Ground(found, classes, rows.train, _labelled(found, rows.valid), _labelled(found, rows.test))
 
 
 def _labelled(objective: Transfer, table: Table) -> Labelled:

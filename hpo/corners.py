@@ -1,4 +1,4 @@
-"""Which trials to try for their cost: the defaults and the cheapest and dearest corners, or the points."""
+"""Which trials to try for their cost: the defaults and the cheapest and dearest corners, or points."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def plan(store: Store, rows: Report, study: str, wish: Wish, before: Plan | None
     Raises StudyError where the study has nothing to promote, or no rows that all of its trials set aside.
     """
     own = store.plan(study).spec
-    _check(own)
+    promotable(own)
     found = wish if before is None or before.spec.promotes is None else _as_before(wish, before.spec.promotes)
     trials = rows.trials(study)
     made = tuple(candidates(own, trials, found.top or TOP))
@@ -112,7 +112,7 @@ def _is_own(address: str) -> bool:
     return address not in (SEED, STOP)
 
 
-def _check(own: StudySpec) -> Transfer:
+def promotable(own: StudySpec) -> Transfer:
     """The objective of a study that can be promoted; raises StudyError."""
     if own.promotes:
         raise StudyError(f"{own.study} is a companion; promote the study itself: hpo promote -s {own.promotes.study}")
@@ -134,7 +134,7 @@ def _used(own: StudySpec, trials: Sequence[Row]) -> set[int]:
 
 def _companion(own: StudySpec, promotion: Promotion) -> StudySpec:
     """The study as an ordinary worker runs it; the rows are divided as all trials have divided them."""
-    objective = _check(own)
+    objective = promotable(own)
     seeds = (objective.data.split.seed, objective.training.seed, own.seed)
     divided = next(seed for seed in seeds if seed is not None)
     values = {"data.fit": promotion.fit, "data.score": "test", "data.split.seed": divided}

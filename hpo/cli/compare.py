@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,13 @@ SUFFIXES = (".html", ".png", ".svg")
 
 @click.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True, shell_complete=completion.studies)
+@click.option(
+    "--on",
+    metavar="STUDY|FILE",
+    multiple=True,
+    shell_complete=completion.studies,
+    help="Test the models on the test rows of this study, or on a file of rows; repeatable.",
+)
 @click.option("--baseline", "baselines", type=click.Choice(KINDS), multiple=True, help="A simple rule; repeatable.")
 @click.option(
     "--label-text",
@@ -42,6 +50,7 @@ SUFFIXES = (".html", ".png", ".svg")
 def compare(  # noqa: PLR0913, PLR0917 - an argument an option
     config: Config,
     studies: tuple[str, ...],
+    on: tuple[str, ...],
     baselines: tuple[str, ...],
     texts: tuple[str, ...],
     metric: str,
@@ -54,7 +63,9 @@ def compare(  # noqa: PLR0913, PLR0917 - an argument an option
     """Compare promoted studies and simple rules on the same test rows.
 
     Of each study the winner of its promotion is taken, with all its seeds; of one that searched data.shots, the winner
-    of each number of rows. Each pair is tested by a paired bootstrap over rows and seeds, with Holm's correction.
+    of each number of rows. Each pair is tested by a paired bootstrap over rows and seeds, with Holm's correction. With
+    --on the models are tested on other rows than their own: a table of models, of studies or in folders that promote
+    wrote, by domains.
 
     Example: hpo compare bert-news news-shots --baseline majority --baseline tfidf --out compare.png
     """
@@ -62,12 +73,16 @@ def compare(  # noqa: PLR0913, PLR0917 - an argument an option
     from hpo import report
     from hpo.store import open_store
 
-    _check(out, baselines, texts)
+    _check(out, baselines, texts, studies, on)
     config = options.allowing(config, allow_code)
-    names = list(dict.fromkeys(map(options.name_of, studies)))
+    folders = [study for study in studies if _is_model(study)]
+    names = list(dict.fromkeys(options.name_of(study) for study in studies if study not in folders))
     with open_store(config) as store, report.read(config) as rows:
         if promoting:
             _promote(config, store, names, workers)
+        if on:
+            _cross(config, store, [*names, *folders], on, metric, out, as_json)
+            return
         promoted = [comparing.promoted(store, rows, name) for name in names]
         comparing.check_same(promoted)
         found = [one for study in promoted for one in comparing.contestants(rows, study)]
@@ -78,10 +93,27 @@ def compare(  # noqa: PLR0913, PLR0917 - an argument an option
         _draw(answer, out)
 
 
-def _check(out: Path | None, baselines: tuple[str, ...], texts: tuple[str, ...]) -> None:
+def _is_model(study: str) -> bool:
+    from hpo import domains
+
+    return domains.is_model(study)
+
+
+def _check(
+    out: Path | None,
+    baselines: tuple[str, ...],
+    texts: tuple[str, ...],
+    studies: tuple[str, ...],
+    on: tuple[str, ...],
+) -> None:
     """Refuse what cannot be done before anything is; raises HpoError."""
     from importlib.util import find_spec
 
+    folder = next(filter(_is_model, studies), None)
+    if folder is not None and not on:
+        raise HpoError(f"{folder}: is a model's folder; --on STUDY or FILE names the rows to test it on")
+    if on and baselines:
+        raise HpoError("--baseline is for studies on their own test rows; leave it, or --on, out")
     if out is not None and out.suffix not in SUFFIXES:
         raise HpoError(f"--out {out}: a file ending in .html, .png or .svg is right")
     if out is not None and find_spec("matplotlib") is None:
@@ -102,6 +134,24 @@ def _promote(config: Config, store: Store, names: list[str], workers: int | None
         wish = Wish() if promoting.earlier(store, name) else Wish(top=1)
         _, spec = planned(config, store, name, wish)
         work(config, store, spec, workers or max(1, len(devices)), devices)
+
+
+def _cross(
+    config: Config,
+    store: Store,
+    names: list[str],
+    on: tuple[str, ...],
+    metric: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Models by domains."""
+    from hpo.cli import domains
+
+    found = domains.crossed(config, store, names, on, metric)
+    domains.say(found, as_json)
+    if out is not None:
+        _written(out, lambda: domains.draw(found, out))
 
 
 def _rules(
@@ -179,8 +229,13 @@ def _draw(found: Comparison, out: Path) -> None:
         beside.Entry(one.name, measures[found.metric], is_rule=one.chosen is None)
         for one, measures in zip(found.contestants, found.measures, strict=True)
     ]
+    _written(out, lambda: beside.save(out, found.metric, found.rows, entries))
+
+
+def _written(out: Path, draw: Callable[[], list[str]]) -> None:
+    """Draw into a file, and say what there is to say; raises HpoError."""
     try:
-        said = beside.save(out, found.metric, found.rows, entries)
+        said = draw()
     except OSError as error:
         raise HpoError(f"--out {out}: {error.strerror}") from None
     for line in (*said, str(out)):

@@ -91,3 +91,29 @@ def check_other_rows(hpo: Hpo, plain: str, folder: Path) -> None:
         rows.write("good one more,pos\n")
     hpo("compare", "pets")  # what is kept is enough
     assert "pets: the rows are not those that it was made with" in refused(hpo, "compare", "pets", *RULES[:2])
+
+
+def test_models_by_domains(hpo: Hpo, files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Two shops that call the same words by opposite labels: a model is right at home and wrong at the other."""
+    plain, _ = files
+    rows = (tmp_path / "rows.csv").read_text().splitlines()[1:]
+    other = {"pos": "neg", "neg": "pos"}
+    turned = [f"{text},{other[label]},b" for text, label in (row.split(",") for row in rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label,shop", *(f"{row},a" for row in rows), *turned]) + "\n")
+    for shop in "ab":
+        words = ["--set", f"data.where.shop={shop}", "--set", "data.split.test=24", "--set", "data.split.valid=24"]
+        hpo("launch", "-s", str(plain), "-w", "1", "--as", shop, *words, "--set", "training.epochs=4")
+    hpo("promote", "-s", "a", "--top", "1", "--seeds", "1", "-w", "1", "--out", str(tmp_path / "a"))
+    (tmp_path / "more.csv").write_text("text,label\ngood film,pos\nbad cat,neg\n")
+    file, out = str(tmp_path / "more.csv"), tmp_path / "heat.svg"
+    words = ["compare", "a", "b", "--promote", "-w", "1", "--on", "a", "--on", "b", "--on", file]
+    found = json.loads(hpo(*words, "--metric", "accuracy", "--json", "--out", str(out)).stdout)
+    means = {(cell["model"], cell["domain"]): cell["measures"]["accuracy"]["mean"] for cell in found["cells"]}
+    assert min(means["a", "a"], means["b", "b"]) > 0.7
+    assert max(means["a", "b"], means["b", "a"]) < 0.3
+    assert {cell["domain"]: cell["rows"] for cell in found["cells"]}["more.csv"] == 2
+    assert min(cell["seen"] for cell in found["cells"] if cell["domain"] == "b" and cell["model"] == "a") > 0
+    assert "more.csv" in out.read_text("utf-8")
+    said = hpo("compare", str(tmp_path / "a"), "--on", "b").stdout
+    assert re.search(r"^trained by +b", said)
+    assert "was trained on" not in said  # a folder does not say what it learned from
