@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import click
 
@@ -43,7 +45,7 @@ study_or_all = click.option(
     shell_complete=completion.studies,
     help="A study's name, a shipped one's, or a study file; by default all studies.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 as_csv = click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout.")
 overrides = click.option(
     "--set", "overrides", metavar="ADDRESS=VALUE", multiple=True, help="Override any key of the study file; repeatable."
@@ -61,6 +63,35 @@ trials = click.option(
     "--trial", "numbers", metavar="N", type=click.IntRange(0), multiple=True, help="Only this trial; repeatable."
 )
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`, and the schema of what it prints."""
+    return _json(_schema(command))
+
+
+def _print_schema(context: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or context.resilient_parsing:
+        return
+    from hpo import answers, tables
+
+    words: list[str] = []
+    at = context
+    while at.parent is not None:
+        words.insert(0, str(at.info_name))
+        at = at.parent
+    tables.print_json(answers.schema(" ".join(words)))
+    context.exit()
+
+
+_schema = click.option(
+    "--json-schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="The JSON Schema of what --json prints, and end.",
+)
 
 
 def allowing(config: Config, allow_code: bool) -> Config:
