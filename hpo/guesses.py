@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -100,7 +101,8 @@ class Rows:
 
 def in_file(table: Table, path: str, encoding: str | None, delimiter: tuple[str, str] | None) -> Iterator[Guess]:
     """Where rows of a file are, with the encoding if it is given, and the delimiter and where that is from."""
-    yield Guess(("path",), path, "counts from this file's folder")
+    is_whole = "://" in path or os.path.isabs(path)
+    yield Guess(("path",), path, "where the rows are" if is_whole else "counts from this file's folder")
     if encoding:
         yield Guess(("encoding",), encoding, "as given")
     elif found := next(filter(None, map(_ENCODED.search, table.notices)), None):

@@ -18,6 +18,7 @@ from rich.cells import cell_len
 from hpo import columns, guesses, init, spec, strictyaml, tables
 from hpo.cli import main
 from hpo.errors import HpoError
+from objectives.tables import Table
 
 Found = namedtuple("Found", "code out err")
 Write = Callable[..., str]
@@ -181,6 +182,19 @@ def test_files_that_cannot_be_used_are_told_in_one_line(write: Write, run: Calla
         assert (found.code, found.out, found.err.count("\n")) == (1, "", 1)
         assert found.err.startswith(f"Error: {message}")
     assert not list(here.glob("*.yaml*")) + list(here.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("rows.csv", "counts from this file's folder"),
+        ("/data/rows.csv", "where the rows are"),
+        ("s3://bucket/rows.csv", "where the rows are"),
+    ],
+)
+def test_only_a_relative_path_counts_from_the_file(path: str, why: str) -> None:
+    (found,) = guesses.in_file(Table({"text": ["a"]}), path, None, None)
+    assert found.why == why
 
 
 # the study file
