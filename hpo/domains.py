@@ -93,8 +93,9 @@ def _model(name: str, folder: Path, known: frozenset[str] | None) -> Model:
 def of_study(config: Config, store: Store, study: str) -> Domain:
     """The rows that a study sets aside to test on; raises StudyError where it has none, or they are not here."""
     own = store.plan(study)
-    if promote.promotable(own.spec).task.kind != _KIND:
-        raise StudyError(f"--on {study}: has no texts with a class each; right is a study of {_KIND}")
+    found = promote.promotable(own.spec)
+    if found.task.kind != _KIND or found.data.pair is not None:
+        raise StudyError(f"--on {study}: has no rows of one text and one class; right is a study of {_KIND}")
     objective, splits = baselines.divided(config, own.spec, own)
     if splits.test is None:
         raise StudyError(f"--on {study}: sets no test rows aside: its data.split.test is 0, or it has no data.test")
