@@ -148,6 +148,14 @@ def lines(verdict: Verdict) -> Iterator[str]:
     alike = [called(one.other.candidate) for one in verdict.comparisons if not one.is_told_apart]
     if alike:
         yield f"Not distinguishable from the winner on these test rows: {', '.join(alike)}."
+    yield from _always(verdict)
+
+
+def _always(verdict: Verdict) -> Iterator[str]:
+    """Where the winner's model has one answer for all rows, whatever a metric makes of it."""
+    said = verdict.winner.trials[0].said
+    if len({*said.predicted.tolist()}) == 1 < len({*said.truth.tolist()}):
+        yield f"Its model says {said.classes[said.predicted[0]]} of every test row: it tells nothing apart."
 
 
 def called(candidate: Candidate) -> str:

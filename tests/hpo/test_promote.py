@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pets
 import pytest
 
@@ -165,6 +166,16 @@ def test_two_that_cannot_be_told_apart_are_called_so(file: Path) -> None:
     said = list(card.lines(found))
     assert any("The winner and the default settings are not distinguishable" in line for line in said)
     assert any("Not distinguishable from the winner on these test rows: the defaults" in line for line in said)
+
+
+def test_a_model_with_one_answer_for_all_rows_is_said_to_tell_nothing_apart(file: Path) -> None:
+    found = judged(file, (90, 60), (0.3, 0.5))
+    assert not any("tells nothing apart" in line for line in card.lines(found))
+    one, *others = found.winner.trials
+    always = replace(one.said, truth=np.array([0, 1] * 50), predicted=np.ones(100, int))
+    winner = replace(found.winner, trials=[replace(one, said=always), *others])
+    said = list(card.lines(replace(found, winner=winner, comparisons=())))
+    assert said[-1] == "Its model says b of every test row: it tells nothing apart."
 
 
 def test_defaults_that_win_are_said_to(file: Path) -> None:
