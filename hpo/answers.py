@@ -458,12 +458,12 @@ class Matrix(TypedDict):
 
 
 class Labelled(TypedDict):
-    """A row of the file with all its columns, and two more."""
+    """A row of the file with all its columns, and two more; the prediction is a class, or what else the task tells."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
-    prediction: str
-    probability: float
+    prediction: Any
+    probability: float | None
 
 
 class Finding(TypedDict):

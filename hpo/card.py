@@ -154,7 +154,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
 def _always(verdict: Verdict) -> Iterator[str]:
     """Where the winner's model has one answer for all rows, whatever a metric makes of it."""
     said = verdict.winner.trials[0].said
-    if len({*said.predicted.tolist()}) == 1 < len({*said.truth.tolist()}):
+    if said is not None and len({*said.predicted.tolist()}) == 1 < len({*said.truth.tolist()}):
         yield f"Its model says {said.classes[said.predicted[0]]} of every test row: it tells nothing apart."
 
 

@@ -85,8 +85,10 @@ def _model(name: str, folder: Path, known: frozenset[str] | None) -> Model:
         kind, columns, classes = note["task"], (note["text"], note["label"]), note.get("classes", ())
     except (OSError, ValueError, KeyError) as error:
         raise HpoError(f"{folder}: is no model folder that hpo promote wrote: {type(error).__name__}") from error
-    if kind != _KIND:
-        raise HpoError(f"{name}: is of the task {kind}; --on is for models of {_KIND}")
+    if kind != _KIND or note.get("pair"):
+        raise HpoError(
+            f"{name}: is of the task {kind}{' of pairs' * bool(note.get('pair'))}; --on is for {_KIND} of one text"
+        )
     return Model(name, folder, *columns, classes, known)
 
 

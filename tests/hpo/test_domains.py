@@ -37,7 +37,7 @@ def test_a_folder_is_a_model_by_its_note(folder: Path, tmp_path: Path) -> None:
     found = domains.of_folder(folder)
     assert (found.name, found.text, found.label, found.known) == ("pets", "title", "topic", None)
     (folder / "hpo.json").write_text(json.dumps(NOTE | {"task": "pairs"}))
-    with pytest.raises(HpoError, match="pets: is of the task pairs; --on is for models of text-classification"):
+    with pytest.raises(HpoError, match="pets: is of the task pairs; --on is for text-classification of one text"):
         domains.of_folder(folder)
     (folder / "hpo.json").write_text("{")
     with pytest.raises(HpoError, match="is no model folder that hpo promote wrote"):
