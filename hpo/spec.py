@@ -327,7 +327,7 @@ def check_inputs(
     try:
         beside = [settings.data.slice] if settings.data.slice else []
         seed, draw = objectives.split_seed(settings), settings.training.seed
-        kinds.check(settings)
+        kinds.check(settings, spec.search)
         splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
         _check_shots(spec, settings, data_root)
         labels = kinds.targets(settings.task, settings.data, splits)
@@ -342,8 +342,9 @@ def check_inputs(
     for notice in (*splits.notices, *doubted):
         say(notice)
     wanted = class_of(spec.metric)
-    if wanted is not None and wanted not in labels:
-        message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, labels)}"
+    named = kinds.named(settings.task, labels)
+    if wanted is not None and wanted not in named:
+        message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, named)}"
         raise SpecError(f"{place('metric', source, overrides)}: {message}")
     return fingerprint
 

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+UNLABELLED = -100
+"""In the place of a token's label where it has none, as torch's cross entropy passes it over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

@@ -22,13 +22,13 @@ def can_be_given(model: Any, depth: int) -> bool:
     return not any(id(block) in later for block in blocks[:depth])
 
 
-def pooled_alike(model: Any, pooling: str, depth: int) -> str | None:
+def pooled_alike(model: Any, pooling: str | None, depth: int) -> str | None:
     """The pooling, a key of POOLINGS, that the head does first to the states after `depth` blocks.
 
-    None where other work comes before it: blocks, or a norm of each token.
+    None where other work comes before it, blocks or a norm of each token, or where it does not pool: `pooling` is None.
     """
     family = _family(model)
-    if depth < len(prefix(model).blocks):
+    if pooling is None or depth < len(prefix(model).blocks):
         return None
     if pooling == "head":
         pooling = getattr(model.config, "classifier_pooling", "cls")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,18 @@ from objectives.data import Reads, Splits, Table
 from objectives.errors import DataError
 from objectives.settings import Data, Task, Transfer, get
 
-Targets = Callable[[Splits, str], tuple[str, ...]]
-"""Checks the labels of the training, validation and test rows, in the column of this name; what there is to predict, in
-the order of the logits. Raises DataError."""
+Targets = Callable[[Splits, Data], tuple[str, ...]]
+"""Checks the labels of the training, validation and test rows; what there is to predict, in the order of the logits.
+Raises DataError."""
+
+
+def _of_label(find: Callable[[Splits, str], tuple[str, ...]]) -> Targets:
+    """The same by what looks at the column of the labels alone."""
+    return lambda splits, data: find(splits, data.label)
+
+
+def _same(targets: tuple[str, ...]) -> tuple[str, ...]:
+    return targets
 
 
 @dataclass(frozen=True)
@@ -22,32 +31,42 @@ class Kind:
     """A kind of task, without what computes it.
 
     With `classes` each row has one class: rows are divided by it, few of each may be drawn, and the classes may be
-    weighed. With `blank` a row's label may be empty. `unknown` are addresses of settings that mean nothing to it, and
-    must stay at their defaults.
+    weighed. With `blank` a row's label may be empty, with `pair` a second text is needed. `unknown` are addresses of
+    settings that mean nothing to it, and must stay at their defaults. `named` are the classes of metrics such as
+    `f1[CLASS]`, from what there is to predict.
     """
 
     targets: Targets
     classes: bool = False
     blank: bool = False
+    pair: bool = False
     unknown: Collection[str] = ()
+    named: Callable[[tuple[str, ...]], tuple[str, ...]] = _same
 
 
 _UNWEIGHED = ("training.class_weights", "data.shots")
 
 KINDS = {
-    "text-classification": Kind(rows.classes, classes=True),
-    "multi-label-classification": Kind(labels.several, blank=True, unknown=_UNWEIGHED),
-    "text-regression": Kind(labels.numbers, unknown=(*_UNWEIGHED, "training.label_smoothing")),
+    "text-classification": Kind(_of_label(rows.classes), classes=True),
+    "multi-label-classification": Kind(_of_label(labels.several), blank=True, unknown=_UNWEIGHED),
+    "text-regression": Kind(_of_label(labels.numbers), unknown=(*_UNWEIGHED, "training.label_smoothing")),
 }
 """By the names of transformers' pipelines, where these tell them apart."""
 
 
-def check(settings: Transfer) -> None:
-    """Raises ObjectiveError where a setting is given that means nothing to this kind of task."""
-    plain = Transfer(task=settings.task, data=Data(path="-"))
-    for address in KINDS[settings.task.kind].unknown:
-        if get(settings, address) != get(plain, address):
-            raise DataError(address, f"{settings.task.kind} has no such setting; remove it")
+OWN: Mapping[str, Collection[str]] = {}
+"""Settings of the task that some kinds alone have, by address, and which these are."""
+
+
+def check(settings: Transfer, searched: Collection[str] = ()) -> None:
+    """Raises ObjectiveError where a setting is given or searched that means nothing to this kind of task."""
+    kind = settings.task.kind
+    plain = Transfer(task=Task(kind=kind), data=Data(path="-"))
+    for address in (*KINDS[kind].unknown, *(name for name, kinds in OWN.items() if kind not in kinds)):
+        if address in searched or get(settings, address) != get(plain, address):
+            raise DataError(address, f"{kind} has no such setting; remove it")
+    if KINDS[kind].pair and settings.data.pair is None:
+        raise DataError("data.pair", f"{kind} needs a second text; name its column")
 
 
 def load(task: Task, data: Data, seed: int, **more: Any) -> Splits:
@@ -64,7 +83,12 @@ def reads(task: Task, data: Data) -> Reads:
 
 def targets(task: Task, data: Data, splits: Splits) -> tuple[str, ...]:
     """What there is to predict, in the order of the logits; raises DataError."""
-    return KINDS[task.kind].targets(splits, data.label)
+    return KINDS[task.kind].targets(splits, data)
+
+
+def named(task: Task, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes that metrics such as `f1[CLASS]` may name."""
+    return KINDS[task.kind].named(targets)
 
 
 def texts(table: Table, data: Data) -> Sequence[str]:

@@ -22,7 +22,7 @@ _ATTENTION = {**dict.fromkeys(_LIKE_BERT, "attention.self"), "distilbert": "atte
 _AFTER_ATTENTION = ("deberta", "deberta-v2", "mpnet")
 
 
-def first_token(model: Any, pooling: str) -> bool:
+def first_token(model: Any, pooling: str | None) -> bool:
     """Leave the other tokens out of a model's last block; whether its head and its architecture permit it."""
     blocks, depth, kind = running(model), len(prefix(model).blocks), model.config.model_type
     if not blocks or pooled_alike(model, pooling, depth) != "cls":

@@ -21,10 +21,11 @@ from objectives.vocabulary import used_embeddings
 
 @dataclass(frozen=True)
 class Case:
-    """A model that is to be trained, its head's `pooling`, where, by which optimizer, and what tells its `tokens`."""
+    """A model that is to be trained, its head's `pooling`, None where it reads every token, where, by which optimizer,
+    and what tells its `tokens`."""
 
     model: Any
-    pooling: str
+    pooling: str | None
     machine: Machine
     optimizer: str
     tokens: Callable[[], Collection[int]]

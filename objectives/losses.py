@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from objectives.batches import UNLABELLED
 from objectives.settings import Training
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -19,9 +20,18 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def supervised(
     training: Training, loss: Callable[..., Tensor], labels: Sequence[Any], classes: int, device: torch.device
 ) -> Loss:
-    """A task's `loss` with the settings' label smoothing and class weights, the weights taken from training labels."""
-    weight = balanced(labels, classes).to(device) if training.class_weights == "balanced" else None
+    """A task's `loss` with the settings' label smoothing and class weights, the weights taken from training labels.
+
+    A label may be those of a row's tokens, UNLABELLED where one has none.
+    """
+    weighed = training.class_weights == "balanced"
+    weight = balanced(list(_each(labels)), classes).to(device) if weighed else None
     return partial(loss, label_smoothing=training.label_smoothing, weight=weight)
+
+
+def _each(labels: Iterable[Any]) -> Iterable[int]:
+    for label in labels:
+        yield from (one for one in (label if isinstance(label, Sequence) else [label]) if one != UNLABELLED)
 
 
 def balanced(labels: Sequence[int], classes: int) -> Tensor:

@@ -225,9 +225,14 @@ class Rows:
         return {self.tokenizer.pad_token_id}.union(*(row.tokens for row in chain(self.train, self.valid, self.test)))
 
 
+def pooling_of(settings: Transfer) -> str | None:
+    """How the tokens become one vector for the head; None where it reads every token."""
+    return settings.model.pooling if models.HEADS[tasks.of(settings.task).head].pools else None
+
+
 def case_of(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine) -> lean.Case:
     """What decides which work may be left out of this training."""
-    return lean.Case(model, settings.model.pooling, machine, settings.training.optimizer, rows.tokens)
+    return lean.Case(model, pooling_of(settings), machine, settings.training.optimizer, rows.tokens)
 
 
 def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:
@@ -254,7 +259,7 @@ def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.F
     chosen = settings.model
     if not chosen.frozen_layers or chosen.frozen_dropout:
         return None
-    return worth.Frozen(model, chosen.frozen_layers, chosen.pooling, lesson.collate)
+    return worth.Frozen(model, chosen.frozen_layers, pooling_of(settings), lesson.collate)
 
 
 def course_of(schedule: Plan) -> worth.Course:

@@ -40,14 +40,15 @@ class Course:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, and how rows become a batch.
+    """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, None where it reads every token, and
+    how rows become a batch.
 
     `which` tells its weights from others, as `identity` does; None where no files do.
     """
 
     model: Any
     depth: int
-    pooling: str
+    pooling: str | None
     collate: Collate
     which: str | None = None
 

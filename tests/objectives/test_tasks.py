@@ -185,3 +185,5 @@ def test_settings_that_mean_nothing_to_a_task(task: str, address: str, value: An
     kinds.check(plain)  # type: ignore[arg-type]
     with pytest.raises(ObjectiveError, match=f"{address}: {task} has no such setting; remove it"):
         kinds.check(settings.replace(plain, {address: value}))  # type: ignore[arg-type]
+    with pytest.raises(ObjectiveError, match=f"{address}: {task} has no such setting; remove it"):
+        kinds.check(plain, {address})  # type: ignore[arg-type]
