@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from objectives import data as rows
-from objectives import labels
+from objectives import entities, labels, tags
 from objectives.data import Reads, Splits, Table
 from objectives.errors import DataError
 from objectives.settings import Data, Task, Transfer, get
@@ -45,11 +45,17 @@ class Kind:
 
 
 _UNWEIGHED = ("training.class_weights", "data.shots")
+_CHANGED = ("data.clean.strip_html", "data.clean.unicode")  # words and letters would not be where labels say
 
 KINDS = {
     "text-classification": Kind(_of_label(rows.classes), classes=True),
     "multi-label-classification": Kind(_of_label(labels.several), blank=True, unknown=_UNWEIGHED),
     "text-regression": Kind(_of_label(labels.numbers), unknown=(*_UNWEIGHED, "training.label_smoothing")),
+    "token-classification": Kind(
+        tags.tags,
+        unknown=("data.pair", "data.shots", "model.pooling", *_CHANGED),
+        named=lambda targets: entities.types(targets) or targets,
+    ),
 }
 """By the names of transformers' pipelines, where these tell them apart."""
 

@@ -14,12 +14,14 @@ LOSSES = ("val_loss", "train_loss")
 _ERRORS = ("mse", "mae")
 _ONE_CLASS = tuple(f"{name}_{mean}" for name in ("precision", "recall", "f1") for mean in ("macro", "weighted"))
 _CLASSES = tuple(f"{name}_{mean}" for name in ("precision", "recall", "f1") for mean in ("micro", "macro"))
+_OVERALL = ("precision", "recall", "f1")
 _PER_CLASS = re.compile(r"(precision|recall|f1)\[(.+)\]")
 
 OF_KIND: dict[str, Sequence[str]] = {
     "text-classification": ("accuracy", "auc", *_ONE_CLASS),
     "multi-label-classification": ("subset_accuracy", "average_precision", *_CLASSES),
     "text-regression": (*_ERRORS, "r2", "pearson", "spearman"),
+    "token-classification": ("accuracy", *_OVERALL, *(f"{name}_macro" for name in _OVERALL)),
 }
 """What a kind of task records beside the losses; those with classes also the precision, recall and F1 of each."""
 

@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging
 
 from objectives import hub, limits
@@ -44,6 +50,7 @@ HEADS = {
     "sequence-classification": _Sequence(),
     "sequence-regression": _Sequence("regression"),
     "multi-label-classification": _Sequence("multi_label_classification"),
+    "token-classification": Head(AutoModelForTokenClassification),
 }
 """By the name that a task gives."""
 

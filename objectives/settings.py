@@ -33,6 +33,7 @@ TASK_ALIASES = {
     "sentiment-analysis": "text-classification",
     "multi-label": "multi-label-classification",
     "regression": "text-regression",
+    "ner": "token-classification",
 }
 """Other names of kinds of tasks."""
 
@@ -41,7 +42,7 @@ class Task(Setting):
     """What is learned."""
 
     leading: ClassVar[str | None] = "kind"
-    kind: Literal["text-classification", "multi-label-classification", "text-regression"]
+    kind: Literal["text-classification", "multi-label-classification", "text-regression", "token-classification"]
 
     @field_validator("kind", mode="before")
     @classmethod

@@ -16,9 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from objectives.conll import ConllError, sentences
 from objectives.encodings import EncodingError, decode
 from objectives.errors import DataError
 from objectives.sheets import SheetError, cells
+from objectives.words import cell_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class _File:
 def read(
     path: str | Path, key: str = "data.path", *, encoding: str | None = None, delimiter: str | None = None
 ) -> Table:
-    """The rows of a .csv, .tsv, .jsonl, .json (lines), .parquet or .xlsx file, or of an fsspec URL of one.
+    """The rows of a .csv, .tsv, .jsonl, .json (lines), .parquet, .xlsx or CoNLL file, or of an fsspec URL of one.
 
     Without an `encoding` text is UTF-8 or guessed, with a notice; quoting is the csv module's default. Raises
     DataError naming `key`, the setting that names the file.
@@ -287,6 +289,17 @@ def _xlsx(file: _File) -> Table:
     return _table(file, columns, [line for line, _ in rows], notice)
 
 
+def _conll(file: _File) -> Table:
+    """The sentences as the columns `text` and `label`, a word and a tag at the same place."""
+    text, notice = _decoded(file)
+    try:
+        found = list(sentences(text))
+    except ConllError as error:
+        raise file.error(str(error), error.line) from None
+    columns = {"text": [cell_of(row.words) for row in found], "label": [cell_of(row.tags) for row in found]}
+    return _table(file, columns, [row.line for row in found], notice)
+
+
 _MARKS = {
     b"PK\x03\x04": ((".xlsx",), "an Excel file or another archive", "if it is Excel's, rename it to .xlsx"),
     b"\xd0\xcf\x11\xe0": ((), "an old Excel file (.xls)", "save it as .xlsx or CSV"),
@@ -302,4 +315,5 @@ READERS: Mapping[str, Callable[[_File], Table]] = {
     ".json": _json_lines,
     ".parquet": _parquet,
     ".xlsx": _xlsx,
+    **dict.fromkeys((".conll", ".iob", ".bio"), _conll),
 }

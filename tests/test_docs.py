@@ -71,6 +71,8 @@ def right(field: dict[str, Any]) -> str:
         return "rows or share" + " or `null`" * ({"type": "null"} in field["anyOf"])
     if "anyOf" in field:
         return " or ".join(right(one) for one in field["anyOf"])
+    if set(field.get("enum", ())) == TASKS.keys():
+        return "a task"  # named under Tasks
     if "enum" in field or "const" in field:
         return ", ".join(f"`{one}`" for one in field.get("enum", [field.get("const")]))
     names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from hpo import spec as studies
+from objectives.entities import spans
+from objectives.tables import read
 
 SHIPPED = studies.shipped()
 RELATIONS = ("entailment", "neutral", "contradiction")
@@ -89,8 +91,18 @@ def test_the_chinese_headlines_are_large_and_varied() -> None:
     assert openings.most_common(1)[0][1] <= 0.01 * len(titles)  # no template text
 
 
+def test_the_names_are_many_and_varied() -> None:
+    table = read(DATA / "names.conll")
+    found: Counter[str] = Counter()
+    for words, tags in zip(table.column("text"), table.column("label"), strict=True):
+        found.update((span.type, *words.split()[span.first : span.last + 1]) for span in spans(tags.split()))
+    kinds = Counter(kind for kind, *_ in found.elements())
+    assert len(set(table.column("text"))) == len(table) == 260
+    assert all(kinds[kind] >= 100 for kind in ("PER", "LOC", "ORG"))
+    assert len(found) >= 180
+
+
 def test_the_data_has_a_card() -> None:
     card = (DATA / "README.md").read_text("utf-8")
     assert "CC0" in card
-    for file in DATA.glob("*.csv"):
-        assert file.name in card
+    assert [file.name for file in DATA.iterdir() if file.name not in card and file.name != "README.md"] == []

@@ -15,6 +15,7 @@ from objectives.tasks.multi_label_classification import MultiLabelClassification
 from objectives.tasks.text_classification import TextClassification
 from objectives.tasks.text_regression import TextRegression
 from objectives.tasks.texts import Told
+from objectives.tasks.token_classification import TokenClassification
 from objectives.tokenized import Reader
 
 
@@ -58,6 +59,7 @@ TASKS: dict[str, Callable[[settings.Task], Task]] = {
     "text-classification": TextClassification,
     "multi-label-classification": MultiLabelClassification,
     "text-regression": TextRegression,
+    "token-classification": TokenClassification,
 }
 
 

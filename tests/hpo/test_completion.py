@@ -14,7 +14,7 @@ from support import environment, wait_until
 from hpo.cli import COMMANDS
 from hpo.config import Config
 
-SHIPPED = ["bert-news", "bert-news-grid", "bert-news-random", "news-shots", "news-zh", "sentiment", "spam"]
+SHIPPED = ["bert-news", "bert-news-grid", "bert-news-random", "names", "news-shots", "news-zh", "sentiment", "spam"]
 Complete = Callable[..., list[str]]
 
 

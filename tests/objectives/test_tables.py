@@ -76,8 +76,12 @@ FILES = [
     ("a.csv", "", "is empty; right is a header and rows, or a JSON object a line"),
     ("a.csv", b"\xef\xbb\xbf\n \n", "is empty; right is a header and rows, or a JSON object a line"),
     ("a.csv", "text,label\n", "has a header and no rows; add some hundred"),
-    ("a.txt", CSV, "unknown suffix '.txt'; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
-    ("a", CSV, "unknown suffix ''; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx"),
+    (
+        "a.txt",
+        CSV,
+        "unknown suffix '.txt'; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx, .conll, .iob, .bio",
+    ),
+    ("a", CSV, "unknown suffix ''; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx, .conll, .iob, .bio"),
     (
         "a.csv",
         "é,ü,ß\n".encode() + b"\xff,x,y\n",

@@ -6,8 +6,9 @@ import csv
 import operator
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from objectives.host import Host
 from objectives.measures import LOSSES, OF_KIND, class_of
 
 Checkpoint = Callable[[str], Path]
+PLAIN = ("bert", "roberta")
 GOOD, BAD, NOUNS = ("good", "fine", "nice"), ("bad", "poor", "sad"), ("film", "book", "song")
 
 
@@ -28,19 +30,25 @@ GOOD, BAD, NOUNS = ("good", "fine", "nice"), ("bad", "poor", "sad"), ("film", "b
 class Case:
     """How a kind of task is learned in a moment: its rows, the score that shows it, and settings of its own.
 
-    `agrees` tells whether what is said of a row is what its last cell holds.
+    `without` are metrics of the kind that such rows have not; `agrees` tells whether what is said of a row is what its
+    last cell holds.
     """
 
     header: str
     row: Callable[[random.Random], str]
     metric: str
-    families: tuple[str, ...] = ("bert", "roberta")
+    families: tuple[str, ...] = PLAIN
+    without: Collection[str] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     agrees: Callable[[Any, str], bool] = operator.eq
 
 
 def _listed(said: Any, cell: str) -> bool:
     return "|".join(said) == "|".join(sorted(filter(None, cell.split("|"))))
+
+
+def _worded(said: Any, cell: str) -> bool:
+    return [*said] == cell.split()
 
 
 def _near(said: Any, cell: str) -> bool:
@@ -68,11 +76,22 @@ def _counted(draw: random.Random) -> str:
     return f"the film was {'very ' * count}good,{count / 2}"
 
 
+def _tagged(draw: random.Random, mark: str = "B-") -> str:
+    """What kind of word each is: a verdict, a thing, or none."""
+    words = [draw.choice([*GOOD, *NOUNS, "the", "was"]) for _ in range(draw.randrange(2, 7))]
+    kinds = ["GOOD" if word in GOOD else "NOUN" if word in NOUNS else "" for word in words]
+    return f"{' '.join(words)},{' '.join(f'{mark}{kind}' if kind else 'O' for kind in kinds)}"
+
+
 CASES = {
     "text-classification": Case("text,label", _classified, "accuracy"),
     "text-classification of pairs": Case("text,pair,label", _alike, "accuracy", settings={"data": {"pair": "pair"}}),
     "multi-label-classification": Case("text,label", _named, "f1_micro", agrees=_listed),
     "text-regression": Case("text,label", _counted, "r2", agrees=_near),
+    "token-classification": Case("text,label", _tagged, "f1", (*PLAIN, "distilbert"), agrees=_worded),
+    "token-classification of plain tags": Case(
+        "text,label", partial(_tagged, mark=""), "f1_macro", without=("precision", "recall", "f1"), agrees=_worded
+    ),
 }
 
 
@@ -145,7 +164,7 @@ def test_it_records_what_it_is_said_to(lesson: Callable[..., settings.Settings],
     seen, _ = _run(lesson(name, CASES[name].families[0], epochs=1))
     clocks = {"seconds", "examples_per_second", "peak_memory_bytes", "learning_rate"}
     found = {metric for metric in seen[-1].metrics if class_of(metric) is None} - clocks
-    assert found == {*LOSSES, *OF_KIND[_kind(name)]}
+    assert found == {*LOSSES, *OF_KIND[_kind(name)]}.difference(CASES[name].without)
 
 
 def test_every_kind_has_a_case_and_its_parts() -> None:
@@ -160,6 +179,13 @@ def test_every_kind_has_a_case_and_its_parts() -> None:
         ("text-regression", "a,1\nb,1\n" * 5, "every training row has the same number in column 'label'"),
         ("multi-label", "a,\nb,\n" * 5, "no training row has a class in column 'label'; right is A|B or a JSON list"),
         ("multi-label", 'a,x\nb,"[1]"\n' * 5, "rows.csv, line #: '[1]' is no list of classes; right is A|B"),
+        (
+            "ner",
+            "a b,O X\na b,O\n" * 5,
+            "rows.csv, line #: 2 words in 'text' and 1 tags in 'label'; right is a tag",
+        ),
+        ("ner", "a b,O O\n" * 5, "every word to train on has the tag 'O'; right is two tags or more"),
+        ("ner", "".join(f"a,Y{row}\n" for row in range(9)), "stands in no training row; found Y"),
         ("multi-label", 'a,x\nb,"[x"\n' * 5, "rows.csv, line #: '[x' is no list of classes; right is A|B"),
     ],
 )
@@ -178,6 +204,8 @@ def test_labels_that_cannot_be_learned(tmp_path: Path, task: str, rows: str, sai
         ("text-regression", "training.class_weights", "balanced"),
         ("text-regression", "training.label_smoothing", 0.1),
         ("multi-label-classification", "data.shots", 3),
+        ("token-classification", "model.pooling", "mean"),
+        ("token-classification", "data.clean.unicode", "nfkc"),
     ],
 )
 def test_settings_that_mean_nothing_to_a_task(task: str, address: str, value: Any) -> None:
