@@ -419,6 +419,12 @@ def render(spec: StudySpec) -> str:
         tree.pop(name)
     tree.pop("search" if spec.points else "points")
     tree["objective"] = {name: _said(group) for name, group in tree["objective"].items()}
+    if isinstance(spec.objective, Transfer):
+        from objectives import kinds
+
+        task = spec.objective.task
+        said = {name: value for name, value in task.model_dump().items() if kinds.has(task, f"task.{name}")}
+        tree["objective"]["task"] = said
     tree["stop"] = _said(tree["stop"])
     if spec.towards is None:
         tree.pop("direction")

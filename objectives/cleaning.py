@@ -31,7 +31,9 @@ def clean(table: Table, data: Data, columns: Sequence[str], blank: Collection[st
 
     Markup goes first, then unicode is composed, then empty rows are removed, then equal texts.
     """
-    wanted, texts = data.clean, [name for name in columns if name not in (data.label, data.group)]
+    read = (data.text, data.pair)  # by which rows may be grouped, too
+    texts = [name for name in columns if name in read or name not in (data.label, data.group)]
+    wanted = data.clean
     if wanted.strip_html:
         table = _changed(table, texts, without_html, "strip_html")
     if wanted.unicode == "nfkc":

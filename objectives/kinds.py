@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from objectives import answers, entities, labels, tags
 from objectives import data as rows
-from objectives import entities, labels, tags
 from objectives.data import Reads, Splits, Table
 from objectives.errors import DataError
 from objectives.settings import Data, Task, Transfer, get
@@ -56,11 +56,19 @@ KINDS = {
         unknown=("data.pair", "data.shots", "model.pooling", *_CHANGED),
         named=lambda targets: entities.types(targets) or targets,
     ),
+    "question-answering": Kind(
+        answers.spans,
+        blank=True,
+        pair=True,
+        unknown=(*_UNWEIGHED, "training.label_smoothing", "model.pooling", *_CHANGED),
+    ),
 }
 """By the names of transformers' pipelines, where these tell them apart."""
 
 
-OWN: Mapping[str, Collection[str]] = {}
+OWN: Mapping[str, Collection[str]] = dict.fromkeys(
+    ("task.stride", "task.n_best", "task.max_answer_length"), ("question-answering",)
+)
 """Settings of the task that some kinds alone have, by address, and which these are."""
 
 
@@ -68,11 +76,16 @@ def check(settings: Transfer, searched: Collection[str] = ()) -> None:
     """Raises ObjectiveError where a setting is given or searched that means nothing to this kind of task."""
     kind = settings.task.kind
     plain = Transfer(task=Task(kind=kind), data=Data(path="-"))
-    for address in (*KINDS[kind].unknown, *(name for name, kinds in OWN.items() if kind not in kinds)):
+    for address in (*KINDS[kind].unknown, *(name for name in OWN if not has(settings.task, name))):
         if address in searched or get(settings, address) != get(plain, address):
             raise DataError(address, f"{kind} has no such setting; remove it")
     if KINDS[kind].pair and settings.data.pair is None:
         raise DataError("data.pair", f"{kind} needs a second text; name its column")
+
+
+def has(task: Task, address: str) -> bool:
+    """Whether a setting of the task, by its address, is one of this kind."""
+    return task.kind in OWN.get(address, KINDS)
 
 
 def load(task: Task, data: Data, seed: int, **more: Any) -> Splits:

@@ -22,6 +22,7 @@ OF_KIND: dict[str, Sequence[str]] = {
     "multi-label-classification": ("subset_accuracy", "average_precision", *_CLASSES),
     "text-regression": (*_ERRORS, "r2", "pearson", "spearman"),
     "token-classification": ("accuracy", *_OVERALL, *(f"{name}_macro" for name in _OVERALL)),
+    "question-answering": ("exact_match", "f1"),
 }
 """What a kind of task records beside the losses; those with classes also the precision, recall and F1 of each."""
 

@@ -26,6 +26,7 @@ from torchmetrics.functional.regression import (
     r2_score,
     spearman_corrcoef,
 )
+from torchmetrics.functional.text import squad
 
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
 _SEVERAL = {"precision": multilabel_precision, "recall": multilabel_recall, "f1": multilabel_f1_score}
@@ -70,6 +71,20 @@ def of_several(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[s
         return metrics
     areas = multilabel_average_precision(chances[:, there], labels[:, there], int(there.sum()), average="macro")
     return metrics | {"average_precision": float(areas)}
+
+
+def of_answers(predicted: Sequence[str], truth: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Shares, 0 to 1, of what was answered to each question, beside the right answers, of which there may be none.
+
+    As SQuAD's script scores them, whatever the case, punctuation and articles: `exact_match` are answers that are a
+    right one, `f1` is of their words and those of the nearest right one; "" is right where there is none.
+    """
+    said: Any = [{"id": str(row), "prediction_text": text} for row, text in enumerate(predicted)]
+    right: Any = [
+        {"id": str(row), "answers": {"text": list(texts) or [""], "answer_start": [0] * (len(texts) or 1)}}
+        for row, texts in enumerate(truth)
+    ]
+    return {name: float(value) / 100 for name, value in squad(said, right).items()}
 
 
 def of_numbers(predicted: Tensor, truth: Tensor) -> dict[str, float]:

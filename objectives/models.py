@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -44,6 +45,11 @@ class Head:
     logits: Callable[[Any], Tensor] = attrgetter("logits")
 
 
+def _start_and_end(found: Any) -> Tensor:
+    """[rows, tokens, 2]"""
+    return torch.stack((found.start_logits, found.end_logits), dim=2)
+
+
 _Sequence = partial(Head, AutoModelForSequenceClassification, pools=True)
 
 HEADS = {
@@ -51,6 +57,7 @@ HEADS = {
     "sequence-regression": _Sequence("regression"),
     "multi-label-classification": _Sequence("multi_label_classification"),
     "token-classification": Head(AutoModelForTokenClassification),
+    "question-answering": Head(AutoModelForQuestionAnswering, logits=_start_and_end),
 }
 """By the name that a task gives."""
 
@@ -64,6 +71,7 @@ DROPOUTS = (
     "hidden_dropout_prob",
     "mlp_dropout",
     "pooler_dropout",
+    "qa_dropout",
     "seq_classif_dropout",
 )
 """The names under which architectures keep the dropout of their embeddings, blocks and classification heads."""

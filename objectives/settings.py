@@ -34,6 +34,7 @@ TASK_ALIASES = {
     "multi-label": "multi-label-classification",
     "regression": "text-regression",
     "ner": "token-classification",
+    "qa": "question-answering",
 }
 """Other names of kinds of tasks."""
 
@@ -42,7 +43,16 @@ class Task(Setting):
     """What is learned."""
 
     leading: ClassVar[str | None] = "kind"
-    kind: Literal["text-classification", "multi-label-classification", "text-regression", "token-classification"]
+    kind: Literal[
+        "text-classification",
+        "multi-label-classification",
+        "text-regression",
+        "token-classification",
+        "question-answering",
+    ]
+    stride: int = Field(128, ge=0, description="tokens that neighbouring windows of a long text share")
+    n_best: int = Field(20, ge=1, description="starts that are paired with as many ends of an answer")
+    max_answer_length: int = Field(30, ge=1, description="tokens")
 
     @field_validator("kind", mode="before")
     @classmethod

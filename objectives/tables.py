@@ -20,6 +20,7 @@ from objectives.conll import ConllError, sentences
 from objectives.encodings import EncodingError, decode
 from objectives.errors import DataError
 from objectives.sheets import SheetError, cells
+from objectives.squad import COLUMNS, SquadError, is_squad, questions
 from objectives.words import cell_of
 
 
@@ -90,7 +91,7 @@ class _File:
 def read(
     path: str | Path, key: str = "data.path", *, encoding: str | None = None, delimiter: str | None = None
 ) -> Table:
-    """The rows of a .csv, .tsv, .jsonl, .json (lines), .parquet, .xlsx or CoNLL file, or of an fsspec URL of one.
+    """The rows of a .csv, .tsv, .jsonl, .json (lines or SQuAD's), .parquet, .xlsx or CoNLL file, or of a URL of one.
 
     Without an `encoding` text is UTF-8 or guessed, with a notice; quoting is the csv module's default. Raises
     DataError naming `key`, the setting that names the file.
@@ -245,6 +246,19 @@ def _json_lines(file: _File) -> Table:
     return _table(file, columns, [number for number, _ in rows], notice)
 
 
+def _json(file: _File) -> Table:
+    """An object a line, or a file in the format of SQuAD."""
+    text, notice = _decoded(file)
+    if not is_squad(text):
+        return _json_lines(file)
+    try:
+        rows = list(questions(text))
+    except SquadError as error:
+        raise file.error(str(error)) from None
+    table = Table({name: [row[name] for row in rows] for name in COLUMNS}, file.path)
+    return table.noting(notice) if notice else table
+
+
 def _json_object(file: _File, line: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
@@ -312,7 +326,7 @@ READERS: Mapping[str, Callable[[_File], Table]] = {
     ".csv": partial(_delimited, delimiter=","),
     ".tsv": partial(_delimited, delimiter="\t"),
     ".jsonl": _json_lines,
-    ".json": _json_lines,
+    ".json": _json,
     ".parquet": _parquet,
     ".xlsx": _xlsx,
     **dict.fromkeys((".conll", ".iob", ".bio"), _conll),

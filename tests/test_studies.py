@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo import spec as studies
+from objectives.answers import answers_of
 from objectives.entities import spans
 from objectives.tables import read
 
@@ -100,6 +101,14 @@ def test_the_names_are_many_and_varied() -> None:
     assert len(set(table.column("text"))) == len(table) == 260
     assert all(kinds[kind] >= 100 for kind in ("PER", "LOC", "ORG"))
     assert len(found) >= 180
+
+
+def test_the_questions_are_many_and_their_answers_stand_in_their_texts() -> None:
+    table = read(DATA / "places.json")
+    pairs = zip(table.column("answers"), table.column("context"), strict=True)
+    assert Counter(len(answers_of(*pair)) for pair in pairs) == {1: 192, 0: 48}
+    assert len(set(table.column("context"))) == 48
+    assert len(set(zip(table.column("question"), table.column("context"), strict=True))) == 240
 
 
 def test_the_data_has_a_card() -> None:

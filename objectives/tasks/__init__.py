@@ -12,6 +12,7 @@ from objectives.batches import Batch, Example
 from objectives.data import Table
 from objectives.settings import Data
 from objectives.tasks.multi_label_classification import MultiLabelClassification
+from objectives.tasks.question_answering import QuestionAnswering
 from objectives.tasks.text_classification import TextClassification
 from objectives.tasks.text_regression import TextRegression
 from objectives.tasks.texts import Told
@@ -60,6 +61,7 @@ TASKS: dict[str, Callable[[settings.Task], Task]] = {
     "multi-label-classification": MultiLabelClassification,
     "text-regression": TextRegression,
     "token-classification": TokenClassification,
+    "question-answering": QuestionAnswering,
 }
 
 

@@ -14,7 +14,17 @@ from support import environment, wait_until
 from hpo.cli import COMMANDS
 from hpo.config import Config
 
-SHIPPED = ["bert-news", "bert-news-grid", "bert-news-random", "names", "news-shots", "news-zh", "sentiment", "spam"]
+SHIPPED = [
+    "bert-news",
+    "bert-news-grid",
+    "bert-news-random",
+    "names",
+    "news-shots",
+    "news-zh",
+    "questions",
+    "sentiment",
+    "spam",
+]
 Complete = Callable[..., list[str]]
 
 

@@ -12,6 +12,7 @@ import pytest
 from objectives import data
 from objectives.errors import DataError
 from objectives.settings import Data
+from objectives.tables import READERS
 
 ROWS = [(f"text {i}", "yes" if i % 4 else "no") for i in range(40)]
 CSV = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
@@ -79,9 +80,9 @@ FILES = [
     (
         "a.txt",
         CSV,
-        "unknown suffix '.txt'; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx, .conll, .iob, .bio",
+        f"unknown suffix '.txt'; right is one of {', '.join(READERS)}",
     ),
-    ("a", CSV, "unknown suffix ''; right is one of .csv, .tsv, .jsonl, .json, .parquet, .xlsx, .conll, .iob, .bio"),
+    ("a", CSV, f"unknown suffix ''; right is one of {', '.join(READERS)}"),
     (
         "a.csv",
         "é,ü,ß\n".encode() + b"\xff,x,y\n",

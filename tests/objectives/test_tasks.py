@@ -83,6 +83,14 @@ def _tagged(draw: random.Random, mark: str = "B-") -> str:
     return f"{' '.join(words)},{' '.join(f'{mark}{kind}' if kind else 'O' for kind in kinds)}"
 
 
+def _asked(draw: random.Random) -> str:
+    """Which thing a text names; some name none, and some are longer than a window."""
+    words = draw.choices(["the", "was", "so", "and"], k=draw.randrange(3, 20))
+    noun = draw.choice([*NOUNS, ""])
+    words.insert(draw.randrange(len(words) + 1), noun)
+    return f"very {draw.choice(GOOD)},{' '.join(filter(None, words))},{noun}"
+
+
 CASES = {
     "text-classification": Case("text,label", _classified, "accuracy"),
     "text-classification of pairs": Case("text,pair,label", _alike, "accuracy", settings={"data": {"pair": "pair"}}),
@@ -92,6 +100,7 @@ CASES = {
     "token-classification of plain tags": Case(
         "text,label", partial(_tagged, mark=""), "f1_macro", without=("precision", "recall", "f1"), agrees=_worded
     ),
+    "question-answering": Case("text,pair,label", _asked, "exact_match", settings={"data": {"pair": "pair"}}),
 }
 
 
@@ -205,6 +214,7 @@ def test_labels_that_cannot_be_learned(tmp_path: Path, task: str, rows: str, sai
         ("text-regression", "training.label_smoothing", 0.1),
         ("multi-label-classification", "data.shots", 3),
         ("token-classification", "model.pooling", "mean"),
+        ("token-classification", "task.stride", 4),
         ("token-classification", "data.clean.unicode", "nfkc"),
     ],
 )
