@@ -22,8 +22,12 @@ PIPELINES = {
     "text-classification": ("text-classification", ", truncation=True"),
     "multi-label-classification": ("text-classification", ", truncation=True, top_k=None"),
     "text-regression": ("text-classification", ', truncation=True, function_to_apply="none"'),
+    "token-classification": ("token-classification", ', aggregation_strategy="first"'),
 }
 """The pipeline of transformers for a kind of task, where it has another name or wants to be told more."""
+
+WINDOWED = ("question-answering",)
+"""Kinds of tasks that read long texts in windows; transformers 5 has no pipeline for them."""
 
 NOTE = "hpo.json"
 """What a worker has written beside the model, and what tells such a folder from others."""
@@ -99,6 +103,11 @@ def _is_plain(note: Mapping[str, Any]) -> bool:
 
 def _use(note: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Use", "")
+    if note["task"] in WINDOWED:
+        yield "transformers has no pipeline for it; `AutoModelForQuestionAnswering` loads the model."
+        yield "`hpo predict --model FOLDER FILE` answers the questions of a file."
+        yield f"A text is read in windows of {note['max_length']} tokens."
+        return
     if _is_plain(note):
         pipeline, more = PIPELINES.get(note["task"], (note["task"], ""))
         asked = '{"text": "a text", "text_pair": "another"}' if note.get("pair") else '"a text"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -181,7 +181,7 @@ class _Work:
         rows = self.rows
         return {
             "model": self.source.full_name,
-            "rows": {name: len(some) for name, some in self.lesson.splits.items() if some or name != "test"},
+            "rows": dict(rows.counts),
             "classes": list(rows.classes),
             **({"notices": list(rows.notices)} if rows.notices else {}),
             "evaluations_per_epoch": schedule.evaluations_per_epoch,
@@ -211,7 +211,10 @@ def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows, what there is to predict in the order of the logits, and the tokenizer that pads them."""
+    """Encoded rows, what there is to predict in the order of the logits, and the tokenizer that pads them.
+
+    `counts` are the rows as they were read, by split: a task may make several examples of one.
+    """
 
     train: list[Example]
     valid: list[Example]
@@ -219,6 +222,7 @@ class Rows:
     tokenizer: Any
     notices: tuple[str, ...] = ()
     test: Sequence[Example] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def tokens(self) -> set[int]:
         """Those that occur, and padding."""
@@ -310,8 +314,11 @@ def _encoded(
     splits = kinds.load(wanted_task, wanted, seeds[0], draw=seeds[1])
     classes = kinds.targets(wanted_task, wanted, splits)
     reader = Reader(tokenizer, cache, heed)
-    tables = (table for table in (splits.train, splits.valid, splits.test) if table is not None)
-    train, valid, *test = (task.encode(table, reader, wanted, classes) for table in tables)
+    tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    there = {name: table for name, table in tables.items() if table is not None}
+    train, valid, *test = (task.encode(table, reader, wanted, classes) for table in there.values())
+    counts = {name: len(table) for name, table in there.items()}
     if wanted.fit == "all":
         train, valid = [*train, *valid], []
-    return Rows(train, valid, classes, tokenizer, splits.notices, *test)
+        counts |= {"train": counts["train"] + counts["valid"], "valid": 0}
+    return Rows(train, valid, classes, tokenizer, splits.notices, test[0] if test else (), counts)

@@ -170,7 +170,8 @@ def test_the_model_that_is_left_says_the_same_of_rows_without_labels(
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_records_what_it_is_said_to(lesson: Callable[..., settings.Settings], name: str) -> None:
-    seen, _ = _run(lesson(name, CASES[name].families[0], epochs=1))
+    seen, result = _run(lesson(name, CASES[name].families[0], epochs=1))
+    assert result.facts["rows"] == {"train": 192, "valid": 24}
     clocks = {"seconds", "examples_per_second", "peak_memory_bytes", "learning_rate"}
     found = {metric for metric in seen[-1].metrics if class_of(metric) is None} - clocks
     assert found == {*LOSSES, *OF_KIND[_kind(name)]}.difference(CASES[name].without)
