@@ -10,7 +10,7 @@ from hpo.space import Categorical, Params, Range, Space, Value, values
 _BATCH = ("training.batch_size", "training.eval_batch_size")
 _MORE = ("training.epochs", "training.evaluations_per_epoch", "data.max_length", "data.shots")
 _SIMULATED = ("simulated.seconds", "simulated.evaluations")
-_LESS = ("model.frozen_layers",)
+_LESS = ("model.frozen_layers", "model.frozen_decoder_layers")
 """Settings of which a higher value makes less work."""
 _KINDS = ("model.name", "training.precision")
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from objectives.layers import FAMILIES, Family, at, prefix
+from objectives.layers import Family, at, family, prefix
 
 
 def can_be_given(model: Any, depth: int) -> bool:
     """Whether a model can go on from the states after its first `depth` blocks."""
+    if not family(model).given:
+        return False
     blocks = prefix(model).blocks
     conv = at(model.base_model, "encoder.conv")  # of DeBERTa: it follows the first block, which must not be the last
     if not 0 < depth <= len(blocks) or (conv is not None and len(blocks) == 1):
@@ -27,12 +29,11 @@ def pooled_alike(model: Any, pooling: str | None, depth: int) -> str | None:
 
     None where other work comes before it, blocks or a norm of each token, or where it does not pool: `pooling` is None.
     """
-    family = _family(model)
     if pooling is None or depth < len(prefix(model).blocks):
         return None
     if pooling == "head":
         pooling = getattr(model.config, "classifier_pooling", "cls")
-    return pooling if pooling == "cls" or not family.final_norm else None
+    return pooling if pooling == "cls" or not family(model).final_norm else None
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def watched(model: Any, depths: Collection[int]) -> Iterator[dict[int, Tensor]]:
     found: dict[int, Tensor] = {}
     blocks, deepest = prefix(model).blocks, max(depths)
     with ExitStack() as stack:
-        stack.callback(_put_back, model, list(at(model.base_model, _family(model).blocks)))
+        stack.callback(_put_back, model, list(at(model.base_model, family(model).blocks)))
         _pass_over(model, blocks[deepest:])
         for depth in depths:
             if depth < len(blocks):
@@ -57,9 +58,9 @@ def watched(model: Any, depths: Collection[int]) -> Iterator[dict[int, Tensor]]:
 
 def cut(model: Any, depth: int) -> None:
     """Take the stem and the first blocks away: the model then wants their states as `inputs_embeds`."""
-    family, body = _family(model), model.base_model
+    of, body = family(model), model.base_model
     _pass_over(model, prefix(model).blocks[:depth])
-    first, *others = (path for path in family.stem if path not in family.shared)
+    first, *others = (path for path in of.stem if path not in of.shared)
     _replace(body, first, _Given())
     for path in others:
         if at(body, path) is not None:
@@ -94,15 +95,15 @@ class _Passed(nn.Module):
 
 
 def _pass_over(model: Any, gone: Collection[nn.Module]) -> None:
-    family = _family(model)
-    blocks, identities = at(model.base_model, family.blocks), {id(block) for block in gone}
+    of: Family = family(model)
+    blocks, identities = at(model.base_model, of.blocks), {id(block) for block in gone}
     for index, block in enumerate(blocks):
         if id(block) in identities:
-            blocks[index] = _Passed(family.paired, getattr(block, "attention_type", None))
+            blocks[index] = _Passed(of.paired, getattr(block, "attention_type", None))
 
 
 def _put_back(model: Any, blocks: list[nn.Module]) -> None:
-    there = at(model.base_model, _family(model).blocks)
+    there = at(model.base_model, family(model).blocks)
     for index, block in enumerate(blocks):
         there[index] = block
 
@@ -110,7 +111,3 @@ def _put_back(model: Any, blocks: list[nn.Module]) -> None:
 def _replace(model: nn.Module, path: str, part: nn.Module) -> None:
     parent, _, name = path.rpartition(".")
     setattr(at(model, parent) if parent else model, name, part)
-
-
-def _family(model: Any) -> Family:
-    return FAMILIES[model.config.model_type]

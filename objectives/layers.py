@@ -18,7 +18,8 @@ class Family:
     `stem` is all that reads the input before the first block, or that all blocks share: embeddings, their projection,
     tables of relative positions. A path that a model's configuration leaves out is skipped. `shared` are the parts of
     the stem that later blocks read, too; `paired` blocks return their states as the first of two; with `final_norm`
-    every token's state passes a norm of the head before it is pooled.
+    every token's state passes a norm of the head before it is pooled. `decoder` are the blocks of an encoder-decoder's
+    second side, fed by `decoder_stem`. Models that are not `given` states run their frozen blocks with every batch.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
@@ -26,6 +27,9 @@ class Family:
     shared: tuple[str, ...] = ()
     paired: bool = False
     final_norm: bool = False
+    decoder: str | None = None
+    decoder_stem: tuple[str, ...] = ()
+    given: bool = True
 
 
 # DeBERTa's convolution joins the embeddings to the first block's output, so it is frozen with the two of them.
@@ -33,17 +37,36 @@ _DEBERTA_SHARED = ("encoder.rel_embeddings", "encoder.LayerNorm")
 _DEBERTA = Family(stem=("embeddings", *_DEBERTA_SHARED, "encoder.conv"), shared=_DEBERTA_SHARED, paired=True)
 _MPNET_SHARED = ("encoder.relative_attention_bias",)
 
+_SIDE = ("embed_positions", "layernorm_embedding")
+_BART = Family(
+    ("shared", "encoder.embed_tokens", *(f"encoder.{name}" for name in _SIDE)),
+    "encoder.layers",
+    decoder="decoder.layers",
+    decoder_stem=tuple(f"decoder.{name}" for name in _SIDE),
+    given=False,
+)
+# The first block of each side has the table of relative positions that the later ones read, too.
+_T5 = Family(("shared",), "encoder.block", decoder="decoder.block", given=False)
+_LLAMA = Family(("embed_tokens",), "layers", given=False)
+
 FAMILIES = {
     "albert": Family(("embeddings", "encoder.embedding_hidden_mapping_in"), "encoder.albert_layer_groups"),
+    "bart": _BART,
     "bert": Family(),
     "camembert": Family(),
     "deberta": _DEBERTA,
     "deberta-v2": _DEBERTA,
     "distilbert": Family(blocks="transformer.layer"),
     "electra": Family(("embeddings", "embeddings_project")),
+    "gpt2": Family(("wte", "wpe"), "h", given=False),
+    "llama": _LLAMA,
+    "marian": _BART,
+    "mbart": _BART,
     "modernbert": Family(blocks="layers", final_norm=True),
     "mpnet": Family(("embeddings", *_MPNET_SHARED), shared=_MPNET_SHARED, paired=True),
+    "qwen2": _LLAMA,
     "roberta": Family(),
+    "t5": _T5,
     "xlm-roberta": Family(),
 }
 
@@ -59,31 +82,49 @@ class Prefix:
     blocks: tuple[nn.Module, ...]
 
 
-def prefix(model: Any) -> Prefix:
-    """The parts of a transformers model before its head; raises ModelError for a family not in FAMILIES."""
-    family = FAMILIES.get(model.config.model_type)
-    if family is None:
+def family(model: Any) -> Family:
+    """Where this model keeps its parts; raises ModelError for a family not in FAMILIES."""
+    found = FAMILIES.get(model.config.model_type)
+    if found is None:
         known = f"known are {', '.join(FAMILIES)}"
         raise ModelError(f"model.frozen_layers: the layers of {model.config.model_type} are not known; {known}")
-    found = (at(model.base_model, path) for path in family.stem)
-    blocks = tuple(at(model.base_model, family.blocks))
-    depth = model.config.num_hidden_layers
-    return Prefix(tuple(part for part in found if part is not None), tuple(_repeated(blocks, depth)))
+    return found
 
 
-def freeze(model: Any, frozen_layers: int) -> None:
+def prefix(model: Any) -> Prefix:
+    """The parts of a transformers model before its head, of its encoder where it has a decoder beside it.
+
+    Raises ModelError for a family not in FAMILIES.
+    """
+    of = family(model)
+    blocks = tuple(at(model.base_model, of.blocks))
+    return Prefix(_found(model, of.stem), tuple(_repeated(blocks, model.config.num_hidden_layers)))
+
+
+def decoder(model: Any) -> Prefix | None:
+    """The same of its decoder, where it has one beside an encoder, which has the embeddings; raises ModelError."""
+    of = family(model)
+    if of.decoder is None:
+        return None
+    return Prefix(_found(model, of.decoder_stem), tuple(at(model.base_model, of.decoder)))
+
+
+def freeze(model: Any, frozen_layers: int, frozen_decoder_layers: int = 0) -> None:
     """Stop the first layers of a model from learning.
 
-    0 freezes nothing; k >= 1 freezes the stem and the first k blocks; the number of blocks leaves only the head. Raises
-    ModelError for more blocks than there are, for a frozen block that shares its weights with one that learns, and
-    where nothing is left to learn.
+    0 freezes nothing; k >= 1 freezes the stem and the first k blocks; the number of blocks leaves only the head. An
+    encoder-decoder's two sides are frozen each by its own number. Raises ModelError for more blocks than there are, for
+    decoder blocks where there is no second side, for a frozen block that shares its weights with one that learns, and
+    where nothing but norms is left to learn, as where the head is the frozen embeddings.
     """
     if frozen_layers:
-        parts = prefix(model)
-        _check_depth(parts.blocks, frozen_layers)
-        for part in (*parts.stem, *parts.blocks[:frozen_layers]):
-            part.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+        _freeze(prefix(model), frozen_layers, "model.frozen_layers")
+    if frozen_decoder_layers:
+        side, key = decoder(model), "model.frozen_decoder_layers"
+        if side is None:
+            raise ModelError(f"{key}: {model.config.model_type} is no encoder-decoder; model.frozen_layers is right")
+        _freeze(side, frozen_decoder_layers, key)
+    if not any(parameter.requires_grad and parameter.ndim > 1 for parameter in model.parameters()):
         raise ModelError("model.frozen_layers: nothing is left to learn; freeze fewer layers")
 
 
@@ -95,8 +136,8 @@ def train_mode(model: Any, frozen_dropout: bool = False) -> None:
     model.train()
     if frozen_dropout or all(parameter.requires_grad for parameter in model.parameters()):
         return
-    parts = prefix(model)
-    for part in (*parts.stem, *parts.blocks):
+    sides = (prefix(model), decoder(model) or Prefix((), ()))
+    for part in (part for side in sides for part in (*side.stem, *side.blocks)):
         if not any(parameter.requires_grad for parameter in part.parameters()):
             part.eval()
 
@@ -124,12 +165,23 @@ def _repeated(groups: Sequence[nn.Module], depth: int) -> Iterator[nn.Module]:
     return (groups[index * len(groups) // depth] for index in range(depth))
 
 
-def _check_depth(blocks: Sequence[nn.Module], frozen_layers: int) -> None:
+def _found(model: Any, paths: Sequence[str]) -> tuple[nn.Module, ...]:
+    parts = (at(model.base_model, path) for path in paths)
+    return tuple(part for part in parts if part is not None)
+
+
+def _freeze(side: Prefix, depth: int, key: str) -> None:
+    _check_depth(side.blocks, depth, key)
+    for part in (*side.stem, *side.blocks[:depth]):
+        part.requires_grad_(False)
+
+
+def _check_depth(blocks: Sequence[nn.Module], frozen_layers: int, key: str) -> None:
     if frozen_layers > len(blocks):
-        raise ModelError(f"model.frozen_layers: {frozen_layers} is more than the model's {len(blocks)} blocks")
+        raise ModelError(f"{key}: {frozen_layers} is more than the model's {len(blocks)} blocks")
     learning = {id(block) for block in blocks[frozen_layers:]}
     if any(id(block) in learning for block in blocks[:frozen_layers]):
         raise ModelError(
-            f"model.frozen_layers: the model's {len(blocks)} blocks share their weights and cannot be frozen at "
+            f"{key}: the model's {len(blocks)} blocks share their weights and cannot be frozen at "
             f"{frozen_layers}; right is 0 or {len(blocks)}"
         )

@@ -36,7 +36,8 @@ def lighten(case: Case) -> list[str]:
 
     Losses and metrics agree with the plain model's, but for the last digits and for what dropout draws.
     """
-    if case.model.config.model_type not in FAMILIES:
+    known = FAMILIES.get(case.model.config.model_type)
+    if known is None or not known.given:
         return []
     return [name for name, piece in _PIECES.items() if piece(case)]
 

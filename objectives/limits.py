@@ -11,7 +11,7 @@ from objectives.sources import Source
 OFFSET = ("camembert", "mpnet", "roberta", "xlm-roberta")
 """Architectures that count their positions from the padding token's index on."""
 
-_BLOCKS = ("num_hidden_layers", "n_layers", "n_layer")
+_BLOCKS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
 _POSITIONS = ("max_position_embeddings", "n_positions")
 
 

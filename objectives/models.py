@@ -16,7 +16,10 @@ from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -58,20 +61,28 @@ HEADS = {
     "multi-label-classification": _Sequence("multi_label_classification"),
     "token-classification": Head(AutoModelForTokenClassification),
     "question-answering": Head(AutoModelForQuestionAnswering, logits=_start_and_end),
+    "seq2seq-lm": Head(AutoModelForSeq2SeqLM),
+    "causal-lm": Head(AutoModelForCausalLM),
+    "masked-lm": Head(AutoModelForMaskedLM),
 }
 """By the name that a task gives."""
 
 DROPOUTS = (
+    "activation_dropout",
     "attention_dropout",
     "attention_probs_dropout_prob",
+    "attn_pdrop",
     "classifier_dropout",
     "classifier_dropout_prob",
     "dropout",
+    "dropout_rate",
+    "embd_pdrop",
     "embedding_dropout",
     "hidden_dropout_prob",
     "mlp_dropout",
     "pooler_dropout",
     "qa_dropout",
+    "resid_pdrop",
     "seq_classif_dropout",
 )
 """The names under which architectures keep the dropout of their embeddings, blocks and classification heads."""
@@ -101,8 +112,10 @@ def configuration(model: Model, source: Source, head: str, classes: Sequence[str
     """The architecture, with the classes as its labels and the dropout that the settings ask for."""
     config = _published(source)
     config.problem_type = HEADS[head].problem
-    config.id2label = dict(enumerate(classes))
-    config.label2id = {name: index for index, name in enumerate(classes)}
+    if classes:
+        config.id2label = dict(enumerate(classes))
+        config.label2id = {name: index for index, name in enumerate(classes)}
+    config.use_cache = False  # of states for the next token, which training has no use for; generate() has its own
     if model.dropout is not None:
         _set_dropout(config, model.dropout)
     return config
@@ -132,6 +145,9 @@ def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
         output_loading_info=True,
         trust_remote_code=source.allow_code,
     )
+    for part in loaded.modules():  # loading makes parameters of Marian's positions, which are sines
+        if "Sinusoidal" in type(part).__name__:
+            part.requires_grad_(False)
     # transformers fills what a checkpoint lacks with random numbers, which is right for the head alone
     body = "" if loaded.base_model is loaded else f"{loaded.base_model_prefix}."
     absent = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]

@@ -64,7 +64,8 @@ class Model(Setting):
     """Which model is fine-tuned, and which of its layers learn.
 
     `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; the model's number of blocks
-    leaves only the head. Frozen blocks run in eval mode, unless `frozen_dropout` is true.
+    leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side. Frozen blocks run in
+    eval mode, unless `frozen_dropout` is true.
     """
 
     leading: ClassVar[str | None] = "name"
@@ -72,6 +73,7 @@ class Model(Setting):
     revision: str | None = Field(None, description="the hub's branch, tag or commit")
     pretrained: bool = Field(True, description="false starts from random weights")
     frozen_layers: int = Field(0, ge=0)
+    frozen_decoder_layers: int = Field(0, ge=0, description="first blocks of an encoder-decoder's decoder")
     frozen_dropout: bool = Field(False, description="dropout in frozen blocks, too: they then run with every batch")
     dropout: Share | None = Field(None, description="of the encoder and the head; null keeps the model's own")
     pooling: Literal["head", "cls", "mean", "max"] = Field(

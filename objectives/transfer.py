@@ -42,7 +42,7 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     rows = read(settings, source, host.cache, heed)
     with importing():  # what the architecture brings
         outline = models.outline(settings.model, source, tasks.of(settings.task).head, rows.classes)
-    layers.freeze(outline, settings.model.frozen_layers)
+    layers.freeze(outline, settings.model.frozen_layers, settings.model.frozen_decoder_layers)
     return data.fingerprint(settings.data)
 
 
@@ -295,7 +295,7 @@ def load(settings: Transfer, source: Source, rows: Rows) -> Any:
     """The model with a head for these rows' classes, its first layers frozen; raises ModelError."""
     head = tasks.of(settings.task).head
     model = models.load(settings.model, source, head, rows.classes, settings.training.seed or 0)
-    layers.freeze(model, settings.model.frozen_layers)
+    layers.freeze(model, settings.model.frozen_layers, settings.model.frozen_decoder_layers)
     return model
 
 

@@ -17,6 +17,9 @@ def used_embeddings(model: Any, used: Callable[[], Collection[int]]) -> bool:
     The model goes on reading the vocabulary's own numbers, so that padding is still told by its. What is left out had
     gradients of zero: it changed by weight decay alone, and no loss saw it.
     """
+    says = getattr(model, "get_output_embeddings", None)
+    if says is not None and says() is not None:  # the head may say any token, and is often the same numbers
+        return False
     if not any(parameter.requires_grad for part in prefix(model).stem for parameter in part.parameters()):
         return False
     body = model.base_model

@@ -1,4 +1,4 @@
-"""Tiny configurations of every architecture: hidden size 32, 3 blocks, a vocabulary of a few words."""
+"""Tiny configurations of every architecture: hidden size 32, 3 blocks (2 in a decoder), a vocabulary of a few words."""
 
 from __future__ import annotations
 
@@ -45,3 +45,37 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "roberta": lambda: transformers.RobertaConfig(**_SIZES, type_vocab_size=1),
     "xlm-roberta": lambda: transformers.XLMRobertaConfig(**_SIZES, type_vocab_size=1),
 }
+
+_ENDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+_TWO_SIDES: dict[str, Any] = {
+    **_ENDS,
+    "vocab_size": len(tiny.SPECIAL) + len(WORDS),
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 40,
+    "decoder_start_token_id": 0,
+    "forced_eos_token_id": None,
+    "init_std": 0.1,
+}
+_T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2}
+_GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 2, "n_inner": 64, "n_positions": 40}
+
+GENERATORS: dict[str, Callable[[], Any]] = {
+    "bart": lambda: transformers.BartConfig(**_TWO_SIDES),
+    "gpt2": lambda: transformers.GPT2Config(
+        vocab_size=len(tiny.SPECIAL) + len(WORDS), initializer_range=0.1, **_ENDS, **_GPT2
+    ),
+    "llama": lambda: transformers.LlamaConfig(**{**_SIZES, **_ENDS}, num_key_value_heads=1),
+    "marian": lambda: transformers.MarianConfig(**_TWO_SIDES, scale_embedding=True),
+    "mbart": lambda: transformers.MBartConfig(**_TWO_SIDES),
+    "qwen2": lambda: transformers.Qwen2Config(**{**_SIZES, **_ENDS}, num_key_value_heads=1, tie_word_embeddings=True),
+    "t5": lambda: transformers.T5Config(
+        vocab_size=len(tiny.SPECIAL) + len(WORDS), decoder_start_token_id=0, **_ENDS, **_T5
+    ),
+}
+"""Those that write: encoder-decoders, and decoders alone."""

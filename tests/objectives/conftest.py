@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import CONFIGS, WORDS
+from families import CONFIGS, GENERATORS, WORDS
 
 from bench import tiny
 
@@ -24,7 +24,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     @cache
     def save(family: str) -> Path:
-        return tiny.save(tmp_path_factory.mktemp("checkpoints") / family, CONFIGS[family](), tiny.tokenizer(WORDS))
+        config = {**CONFIGS, **GENERATORS}[family]()
+        return tiny.save(tmp_path_factory.mktemp("checkpoints") / family, config, tiny.tokenizer(WORDS))
 
     return save
 
