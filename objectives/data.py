@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -42,11 +42,15 @@ class Splits:
 
 @dataclass(frozen=True)
 class Reads:
-    """The columns that are read, the one whose classes divide the rows, and those where a cell may be empty."""
+    """The columns that are read, the one whose classes divide the rows, and those where a cell may be empty.
+
+    `maybe` are read where they are there.
+    """
 
     columns: Sequence[str]
     strata: str | None = None
     blank: Collection[str] = ()
+    maybe: Collection[str] = ()
 
 
 def load(
@@ -74,10 +78,11 @@ def load(
     wanted = dict.fromkeys([*reads.columns, *([data.group] if data.group else [])])
     test = test or data.score == "test"
     where = tuple(data.where.columns)
-    sources = _hub(data, [*wanted, *beside, *where]) if data.hub else _files(data)
+    sources = _hub(data, [*wanted, *beside, *where], reads.maybe) if data.hub else _files(data)
     own = "train" if "valid" in sources else None  # the file whose rows are looked at by no column beside
+    reads = replace(reads, columns=[*wanted])
     tables = {
-        role: _checked(sources[role](), data, [*wanted], where if role == own else (*beside, *where), reads.blank)
+        role: _checked(sources[role](), data, reads, where if role == own else (*beside, *where))
         for role in sources
         if test or role != "test"
     }
@@ -175,10 +180,11 @@ def _files(data: Data) -> dict[str, Callable[[], Table]]:
     return {role: partial(read, getattr(data, key), f"data.{key}", **written) for role, key in _keys(data).items()}
 
 
-def _hub(data: Data, columns: Collection[str]) -> dict[str, Callable[[], Table]]:
+def _hub(data: Data, columns: Sequence[str], maybe: Collection[str]) -> dict[str, Callable[[], Table]]:
     loaded = _loaded(data)
+    there = {name: [*columns, *(each for each in maybe if each in rows.column_names)] for name, rows in loaded.items()}
     roles = _hub_roles(data, list(loaded))
-    return {role: partial(_hub_table, data, name, loaded[name], columns) for role, name in roles.items()}
+    return {role: partial(_hub_table, data, name, loaded[name], there[name]) for role, name in roles.items()}
 
 
 def _loaded(data: Data) -> Mapping[str, Any]:
@@ -220,13 +226,12 @@ def _hub_column(rows: Any, column: str) -> list[str]:
     return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
 
 
-def _checked(
-    table: Table, data: Data, columns: Sequence[str], beside: Collection[str], blank: Collection[str]
-) -> Table:
+def _checked(table: Table, data: Data, reads: Reads, beside: Collection[str]) -> Table:
+    columns = [*reads.columns, *(name for name in reads.maybe if name in table.columns)]
     every = tuple(dict.fromkeys([*columns, *beside]))
     _check_columns(table.source, list(table.columns), data, every)
-    table = clean(table.select(every), data, columns, blank)
-    filled = [name for name in columns if name not in blank]
+    table = clean(table.select(every), data, columns, reads.blank)
+    filled = [name for name in columns if name not in reads.blank]
     empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in filled}
     found = {name: rows for name, rows in empty.items() if rows}
     if found:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from objectives import answers, entities, labels, tags
 from objectives import data as rows
 from objectives.data import Reads, Splits, Table
 from objectives.errors import DataError
-from objectives.settings import Data, Task, Transfer, get
+from objectives.settings import Data, Generation, Task, Transfer, addresses, get
 
 Targets = Callable[[Splits, Data], tuple[str, ...]]
 """Checks the labels of the training, validation and test rows; what there is to predict, in the order of the logits.
@@ -34,6 +34,8 @@ class Kind:
     weighed. With `blank` a row's label may be empty, with `pair` a second text is needed. `unknown` are addresses of
     settings that mean nothing to it, and must stay at their defaults. `named` are the classes of metrics such as
     `f1[CLASS]`, from what there is to predict.
+    `labels` says whether there is a column to predict: `some` rows have one, where a column has its usual name, or is
+    named.
     """
 
     targets: Targets
@@ -41,11 +43,15 @@ class Kind:
     blank: bool = False
     pair: bool = False
     unknown: Collection[str] = ()
+    labels: Literal["all", "some", "none"] = "all"
     named: Callable[[tuple[str, ...]], tuple[str, ...]] = _same
 
 
 _UNWEIGHED = ("training.class_weights", "data.shots")
 _CHANGED = ("data.clean.strip_html", "data.clean.unicode")  # words and letters would not be where labels say
+
+_READS_ALONE = (*_UNWEIGHED, "data.pair", "model.pooling")
+_ANY_TEXT = _of_label(labels.texts)
 
 KINDS = {
     "text-classification": Kind(_of_label(rows.classes), classes=True),
@@ -62,13 +68,21 @@ KINDS = {
         pair=True,
         unknown=(*_UNWEIGHED, "training.label_smoothing", "model.pooling", *_CHANGED),
     ),
+    "translation": Kind(_ANY_TEXT, unknown=_READS_ALONE),
+    "summarization": Kind(_ANY_TEXT, unknown=_READS_ALONE),
+    "text-generation": Kind(_ANY_TEXT, labels="some", unknown=_READS_ALONE),
+    "fill-mask": Kind(_ANY_TEXT, labels="none", unknown=_READS_ALONE),
 }
 """By the names of transformers' pipelines, where these tell them apart."""
 
 
-OWN: Mapping[str, Collection[str]] = dict.fromkeys(
-    ("task.stride", "task.n_best", "task.max_answer_length"), ("question-answering",)
-)
+_WRITTEN = ("task.prefix", "task.max_target_length", *addresses(Generation, "task.generation."))
+OWN: Mapping[str, Collection[str]] = {
+    **dict.fromkeys(("task.stride", "task.n_best", "task.max_answer_length"), ("question-answering",)),
+    **dict.fromkeys(_WRITTEN, ("translation", "summarization")),
+    "task.packing": ("text-generation",),
+    "task.mask_share": ("fill-mask",),
+}
 """Settings of the task that some kinds alone have, by address, and which these are."""
 
 
@@ -96,8 +110,11 @@ def load(task: Task, data: Data, seed: int, **more: Any) -> Splits:
 def reads(task: Task, data: Data) -> Reads:
     """Which columns, how they are divided, and where a cell may be empty."""
     kind = KINDS[task.kind]
-    columns = tuple(name for name in (data.text, data.pair, data.label) if name is not None)
-    return Reads(columns, data.label if kind.classes else None, (data.label,) if kind.blank else ())
+    usual = kind.labels == "some" and data.label == Data.model_fields["label"].default
+    label = data.label if kind.labels == "all" or (kind.labels == "some" and not usual) else None
+    columns = tuple(name for name in (data.text, data.pair, label) if name is not None)
+    maybe = (data.label,) if usual else ()
+    return Reads(columns, data.label if kind.classes else None, (data.label,) if kind.blank else (), maybe)
 
 
 def targets(task: Task, data: Data, splits: Splits) -> tuple[str, ...]:
@@ -119,3 +136,10 @@ def texts(table: Table, data: Data) -> Sequence[str]:
 def has_classes(settings: Transfer) -> bool:
     """Whether each row has one class."""
     return KINDS[settings.task.kind].classes
+
+
+def written_tokens(task: Task) -> int:
+    """The most tokens that a model writes, or is shown of what it should; 0 where the kind writes none."""
+    if not has(task, "task.max_target_length"):
+        return 0
+    return max(task.max_target_length, task.generation.max_new_tokens or 0)

@@ -1,4 +1,4 @@
-"""What stands in the column to predict where it is no single class: numbers, several classes."""
+"""What stands in the column to predict where it is no single class: numbers, classes, texts."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def several(splits: Splits, label: str) -> tuple[str, ...]:
                 seen = f"{table.place(row)}: class {name!r} stands in no training row"
                 raise DataError("data.label", f"{seen}; right is a class of several rows")
     return known
+
+
+def texts(_splits: Splits, _label: str) -> tuple[str, ...]:
+    """Nothing that could be listed: any token may be predicted."""
+    return ()
 
 
 def _each(table: Table, label: str) -> Iterator[tuple[str, int]]:

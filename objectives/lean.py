@@ -37,7 +37,8 @@ def lighten(case: Case) -> list[str]:
     Losses and metrics agree with the plain model's, but for the last digits and for what dropout draws.
     """
     known = FAMILIES.get(case.model.config.model_type)
-    if known is None or not known.given:
+    twice = any(getattr(part, "gradient_checkpointing", False) for part in case.model.modules())  # hooks, too
+    if known is None or not known.given or twice:
         return []
     return [name for name, piece in _PIECES.items() if piece(case)]
 

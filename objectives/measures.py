@@ -15,6 +15,8 @@ _ERRORS = ("mse", "mae")
 _ONE_CLASS = tuple(f"{name}_{mean}" for name in ("precision", "recall", "f1") for mean in ("macro", "weighted"))
 _CLASSES = tuple(f"{name}_{mean}" for name in ("precision", "recall", "f1") for mean in ("micro", "macro"))
 _OVERALL = ("precision", "recall", "f1")
+_TEXTS = ("bleu", "chrf")
+_LOWER = (*LOSSES, *_ERRORS, "perplexity")
 _PER_CLASS = re.compile(r"(precision|recall|f1)\[(.+)\]")
 
 OF_KIND: dict[str, Sequence[str]] = {
@@ -23,6 +25,10 @@ OF_KIND: dict[str, Sequence[str]] = {
     "text-regression": (*_ERRORS, "r2", "pearson", "spearman"),
     "token-classification": ("accuracy", *_OVERALL, *(f"{name}_macro" for name in _OVERALL)),
     "question-answering": ("exact_match", "f1"),
+    "translation": _TEXTS,
+    "summarization": ("rouge1", "rouge2", "rougeL", *_TEXTS),
+    "text-generation": ("perplexity",),
+    "fill-mask": ("perplexity", "accuracy"),
 }
 """What a kind of task records beside the losses; those with classes also the precision, recall and F1 of each."""
 
@@ -31,7 +37,7 @@ METRICS = tuple(dict.fromkeys([*LOSSES, *(name for names in OF_KIND.values() for
 
 def direction(metric: str) -> Direction | None:
     """Whether a metric is better low or high; None for a name that no task records."""
-    if metric in LOSSES or metric in _ERRORS:
+    if metric in _LOWER:
         return "minimize"
     return "maximize" if metric in METRICS or class_of(metric) else None
 

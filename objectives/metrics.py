@@ -26,7 +26,8 @@ from torchmetrics.functional.regression import (
     r2_score,
     spearman_corrcoef,
 )
-from torchmetrics.functional.text import squad
+from torchmetrics.functional.text import chrf_score, sacre_bleu_score, squad
+from torchmetrics.functional.text.rouge import rouge_score
 
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
 _SEVERAL = {"precision": multilabel_precision, "recall": multilabel_recall, "f1": multilabel_f1_score}
@@ -100,6 +101,29 @@ def of_numbers(predicted: Tensor, truth: Tensor) -> dict[str, float]:
             metrics["pearson"] = float(pearson_corrcoef(predicted, truth))
             metrics["spearman"] = float(spearman_corrcoef(predicted, truth))
     return metrics
+
+
+def of_texts(written: Sequence[str], references: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """Those of `names` among `bleu`, `chrf`, `rouge1`, `rouge2` and `rougeL`, each from 0 to 1.
+
+    `bleu` (Papineni et al., 2002) is sacreBLEU's, over all texts, of words as its 13a cuts them, and `chrf` (Popovic,
+    2015) its chrF, of up to 6 characters and no words; theirs are a hundred times as large. ROUGE (Lin, 2004) is the
+    mean F1 of the texts, of words of Latin letters and digits, not stemmed.
+    """
+    listed = [[text] for text in references]
+    found: dict[str, float] = {}
+    if "bleu" in names:
+        found["bleu"] = float(sacre_bleu_score(written, listed))
+    if "chrf" in names:
+        found["chrf"] = float(chrf_score(written, listed, n_word_order=0))  # type: ignore[arg-type]
+    rouges = tuple(name for name in names if name.startswith("rouge"))
+    scored = rouge_score(written, references, rouge_keys=rouges) if rouges else {}
+    return found | {name: float(scored[f"{name}_fmeasure"]) for name in rouges}
+
+
+def perplexity(losses: Tensor, items: int) -> float:
+    """e to the mean loss of a token, in nats: of so many `items` whose losses add up to those of the rows [rows]."""
+    return float((losses.double().sum() / items).exp())
 
 
 def _differ(numbers: Tensor) -> bool:

@@ -121,17 +121,32 @@ def configuration(model: Model, source: Source, head: str, classes: Sequence[str
     return config
 
 
-def tokenizer(source: Source, max_length: int) -> Any:
-    """The model's tokenizer; raises ModelError, also where the model cannot read `max_length` tokens."""
+def tokenizer(source: Source, max_length: int, max_target_length: int = 0) -> Any:
+    """The model's tokenizer; raises ModelError, also where the model cannot read so many tokens, or write them."""
     config = _published(source)
     with _explained(source), quiet():
         found = AutoTokenizer.from_pretrained(
             source.where, revision=_revision(source, config), trust_remote_code=source.allow_code
         )
+    if found.pad_token is None:  # of decoders: masks say what is padding
+        found.pad_token = found.eos_token
     longest = min(found.model_max_length, _positions(config))
     if max_length > longest:
         raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
+    if max_target_length > longest:
+        seen = f"{max_target_length} is more than the {longest} tokens {source.full_name} writes"
+        raise ModelError(f"task.max_target_length: {seen}")
     return found
+
+
+def recompute(model: Any) -> None:
+    """Keep of each block in a step what it was given alone, and compute the rest once more; raises ModelError."""
+    body = model.body if isinstance(model, Pooled) else model
+    if not body.supports_gradient_checkpointing:
+        kind = model.config.model_type
+        raise ModelError(f"training.gradient_checkpointing: {kind} has no such thing in transformers; remove it")
+    later = getattr(body, "activation_checkpointing_enable", None)  # its name from transformers 5.20 or so on
+    (later or body.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:

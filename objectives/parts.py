@@ -60,7 +60,8 @@ def _kind(settings: Transfer, device: str) -> Hashable:
     model = settings.model.model_copy(update={"dropout": None})
     training = settings.training
     numbers = (training.batch_size, training.eval_batch_size, training.precision, training.optimizer)
-    return (model, settings.data.max_length, *numbers, device)
+    how = (settings.task, training.gradient_checkpointing)
+    return (model, settings.data.max_length, *numbers, *how, device)
 
 
 def fitting(work: Callable[[int], Answer], rows: int) -> Answer:

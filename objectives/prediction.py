@@ -54,7 +54,9 @@ def predict(
     if not texts:
         return []
     model, tokenizer = whole.read(folder, note, allow_code=allow_code)
-    task, machine = tasks.of(Task.model_validate(note.get("settings", note["task"]))), devices.machine(device, "fp32")
+    # each text is a row of its own, however the training packed them
+    chosen = Task.model_validate(note.get("settings", note["task"])).model_copy(update={"packing": False})
+    task, machine = tasks.of(chosen), devices.machine(device, "fp32")
     examples = task.encode(_table(note, texts, pairs), Reader(tokenizer), _columns(note), note["classes"])
     answers = _answers(model.to(machine.device), task, tokenizer, examples, machine.device)
     return [Prediction(*told) for told in task.tell(answers, examples, note["classes"])]

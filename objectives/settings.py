@@ -39,8 +39,17 @@ TASK_ALIASES = {
 """Other names of kinds of tasks."""
 
 
+class Generation(Setting):
+    """How text is written when it is scored."""
+
+    num_beams: int = Field(1, ge=1, description="1 takes the likeliest token each time")
+    max_new_tokens: int | None = Field(None, ge=1, description="null takes task.max_target_length")
+    length_penalty: float = Field(1.0, description="of beams: above 0 favours long answers")
+    no_repeat_ngram_size: int = Field(0, ge=0, description="no run of so many tokens stands twice; 0: any may")
+
+
 class Task(Setting):
-    """What is learned."""
+    """What is learned; all but `kind` is of some kinds alone."""
 
     leading: ClassVar[str | None] = "kind"
     kind: Literal[
@@ -49,10 +58,19 @@ class Task(Setting):
         "text-regression",
         "token-classification",
         "question-answering",
+        "translation",
+        "summarization",
+        "text-generation",
+        "fill-mask",
     ]
     stride: int = Field(128, ge=0, description="tokens that neighbouring windows of a long text share")
     n_best: int = Field(20, ge=1, description="starts that are paired with as many ends of an answer")
     max_answer_length: int = Field(30, ge=1, description="tokens")
+    prefix: str | None = Field(None, description="stands before each text")
+    max_target_length: int = Field(128, ge=2, description="tokens of what is written; the rest is cut off")
+    generation: Generation = Generation()
+    packing: bool = Field(False, description="texts one after the other in rows of data.max_length tokens")
+    mask_share: float = Field(0.15, gt=0, lt=1, description="of a row's tokens are to be told")
 
     @field_validator("kind", mode="before")
     @classmethod
@@ -224,6 +242,7 @@ class Training(Setting):
     class_weights: Literal["none", "balanced"] = "none"
     stop: int | None = Field(None, ge=1, description="ends after so many evaluations of the whole schedule")
     early_stopping_patience: int | None = Field(None, ge=1, description="evaluations without a better val_loss")
+    gradient_checkpointing: bool = Field(False, description="compute blocks twice, to keep less of them in memory")
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     eval_batch_size: int = Field(64, ge=1)
     seed: int | None = Field(None, ge=0, description="null takes the study's")

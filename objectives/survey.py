@@ -92,6 +92,10 @@ class _Look:
     def texts(self, name: str) -> Sequence[str]:
         return kinds.texts(self.tables[name], self.settings.data)
 
+    def has(self, column: str) -> bool:
+        """Whether a column is read, as one to predict may not be."""
+        return all(column in table.columns for table in self.tables.values())
+
     def labels(self, name: str) -> Sequence[str]:
         return self.tables[name].column(self.settings.data.label)
 
@@ -147,7 +151,7 @@ def _missing(look: _Look) -> None:
     """
     names = look.tables if not _is_divided(look.settings) else ["train"]
     found = 0
-    for column in (look.settings.data.text, look.settings.data.label):
+    for column in filter(look.has, (look.settings.data.text, look.settings.data.label)):
         for name in names:
             removed = look.tables[name].removed.get(column, 0)
             if look.settings.data.clean.drop_empty:
@@ -168,6 +172,8 @@ def _is_divided(settings: Transfer) -> bool:
 def _repeats(look: _Look) -> None:
     for name, table in look.tables.items():
         look.measures["texts that stood before"][name] = len(table) - len(set(look.texts(name)))
+    if not look.has(look.settings.data.label):
+        return
     pairs = {pair for name in look.tables for pair in zip(look.texts(name), look.labels(name), strict=True)}
     doubted = sum(count > 1 for count in Counter(text for text, _ in pairs).values())
     if doubted:

@@ -48,7 +48,8 @@ class Lesson:
     rows, to metrics and details, `chances` to the probability of each class [rows, classes], where rows have one
     class. With `frozen_dropout` what does not learn drops, too. `room` limits the rows that are computed at once;
     where an evaluation needs less, it is lowered. There may be no rows to validate on; `test` rows are scored once,
-    when the training is over. `classes` are named in the order of the logits.
+    when the training is over. `classes` are named in the order of the logits. `redraw` makes another of a batch to
+    train on, by torch's generator.
     """
 
     train: Sequence[Example]
@@ -64,6 +65,7 @@ class Lesson:
     logits: Callable[[Any], Tensor] = attrgetter("logits")
     answers: Answers = _their_logits
     chances: Chances = _unknown
+    redraw: Callable[[Batch], Batch] | None = None
 
     @property
     def splits(self) -> dict[str, Sequence[Example]]:
@@ -249,7 +251,8 @@ class School:
             # Parts of a batch draw one after the other, and so it depends on their size, too.
             self.machine.seed(derive(self.plan.seed, "dropout", self.state.progress.steps, number))
             for part in chunks(some, self.room.train):
-                batch = self._here(self._batch(self.lesson.train, part))
+                drawn = self._batch(self.lesson.train, part)
+                batch = self._here(self.lesson.redraw(drawn) if self.lesson.redraw else drawn)
                 loss = self.lesson.loss(self._logits(batch), batch.labels).sum()
                 torch.autograd.backward(self.state.scaler.scale(loss / items))
                 total += loss.detach()

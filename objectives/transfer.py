@@ -255,13 +255,14 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
         logits=models.HEADS[task.head].logits,
         answers=task.answers,
         chances=task.chances,
+        redraw=partial(task.redraw, tokenizer=rows.tokenizer) if isinstance(task, tasks.Redraws) else None,
     )
 
 
 def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.Frozen | None:
     """What of the model computes the same for a row each time; None where nothing does."""
     chosen = settings.model
-    if not chosen.frozen_layers or chosen.frozen_dropout:
+    if not chosen.frozen_layers or chosen.frozen_dropout or lesson.redraw:
         return None
     return worth.Frozen(model, chosen.frozen_layers, pooling_of(settings), lesson.collate)
 
@@ -296,6 +297,8 @@ def load(settings: Transfer, source: Source, rows: Rows) -> Any:
     head = tasks.of(settings.task).head
     model = models.load(settings.model, source, head, rows.classes, settings.training.seed or 0)
     layers.freeze(model, settings.model.frozen_layers, settings.model.frozen_decoder_layers)
+    if settings.training.gradient_checkpointing:
+        models.recompute(model)
     return model
 
 
@@ -310,7 +313,8 @@ def _encoded(
     heed: Lent,
 ) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
-    task, tokenizer = tasks.of(wanted_task), models.tokenizer(source, wanted.max_length)
+    task = tasks.of(wanted_task)
+    tokenizer = models.tokenizer(source, wanted.max_length, kinds.written_tokens(wanted_task))
     splits = kinds.load(wanted_task, wanted, seeds[0], draw=seeds[1])
     classes = kinds.targets(wanted_task, wanted, splits)
     reader = Reader(tokenizer, cache, heed)

@@ -115,3 +115,17 @@ def test_the_data_has_a_card() -> None:
     card = (DATA / "README.md").read_text("utf-8")
     assert "CC0" in card
     assert [file.name for file in DATA.iterdir() if file.name not in card and file.name != "README.md"] == []
+    for file in DATA.glob("*.csv"):
+        assert file.name in card
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "label"), [("phrases.csv", "english", "french"), ("notes.csv", "text", "summary")]
+)
+def test_what_is_to_be_written_differs_from_row_to_row(name: str, text: str, label: str) -> None:
+    found = rows(name)
+    for column in (text, label):
+        cells = [row[column].strip() for row in found]
+        assert all(cells)
+        assert len({cell.casefold() for cell in cells}) == len(cells)
+        assert Counter(" ".join(cell.split()[:2]) for cell in cells).most_common(1)[0][1] <= 0.05 * len(cells)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -11,10 +11,13 @@ from objectives import settings
 from objectives.batches import Batch, Example
 from objectives.data import Table
 from objectives.settings import Data
+from objectives.tasks.fill_mask import FillMask
 from objectives.tasks.multi_label_classification import MultiLabelClassification
 from objectives.tasks.question_answering import QuestionAnswering
 from objectives.tasks.text_classification import TextClassification
+from objectives.tasks.text_generation import TextGeneration
 from objectives.tasks.text_regression import TextRegression
+from objectives.tasks.text_to_text import TextToText
 from objectives.tasks.texts import Told
 from objectives.tasks.token_classification import TokenClassification
 from objectives.tokenized import Reader
@@ -56,12 +59,24 @@ class Task(Protocol):
         """The probability of each class [rows, classes], where each row has one; else None."""
 
 
+@runtime_checkable
+class Redraws(Protocol):
+    """A task whose rows differ each time they are trained on, so that nothing computed of them is kept."""
+
+    def redraw(self, batch: Batch, tokenizer: Any) -> Batch:
+        """Another batch of the same rows, drawn by torch's generator."""
+
+
 TASKS: dict[str, Callable[[settings.Task], Task]] = {
     "text-classification": TextClassification,
     "multi-label-classification": MultiLabelClassification,
     "text-regression": TextRegression,
     "token-classification": TokenClassification,
     "question-answering": QuestionAnswering,
+    "translation": TextToText,
+    "summarization": TextToText,
+    "text-generation": TextGeneration,
+    "fill-mask": FillMask,
 }
 
 

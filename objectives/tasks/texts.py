@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, tensor
 
+from objectives import metrics
 from objectives.batches import Batch, Example, texts
 from objectives.data import Table
 from objectives.settings import Data
 from objectives.tokenized import Reader
+
+IGNORED = -100
+"""The label of a token that is not to be predicted, as transformers has it."""
 
 Told = tuple[Any, float | None]
 """What a model says of a row, ready for JSON, and the probability it gives that, where it gives one."""
@@ -36,3 +40,9 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
 def logits(_model: Any, _batch: Batch, logits: Tensor) -> Tensor:
     """A row's answer is its logits."""
     return logits.cpu()
+
+
+def perplexities(losses: Tensor, examples: Sequence[Example]) -> Iterator[Told]:
+    """Of each row, from the sum of its tokens' losses [rows]."""
+    for loss, row in zip(losses.tolist(), examples, strict=True):
+        yield metrics.perplexity(tensor(loss), max(1, row.items)), None

@@ -13,7 +13,7 @@ from sklearn.metrics import (
 )
 
 from objectives.measures import class_of, direction
-from objectives.metrics import scores
+from objectives.metrics import of_texts, scores
 
 
 def case(seed: int, rows: int, present: list[int], count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,3 +88,13 @@ def test_any_float_type_and_a_graph_will_do(kind):
     logits, labels = case(0, 20, [0, 1, 2], 3)
     found, _ = scores(logits.to(kind).requires_grad_(), labels, ["a", "b", "c"])
     assert 0 < found["auc"] <= 1
+
+
+def test_texts_are_scored_as_by_their_own_programs() -> None:
+    written = ["the cat sat on the mat today", "a quick brown fox jumps"]
+    references = ["the cat sat on a mat today", "the quick brown fox jumps high"]
+    # sacreBLEU 2.6.0: corpus_bleu, and corpus_chrf with eps_smoothing; rouge_score 0.1.2, the mean of the F1
+    expected = {"bleu": 0.5137480, "chrf": 0.7468004, "rouge1": 0.7922078, "rouge2": 0.6666667, "rougeL": 0.7922078}
+    found = of_texts(written, references, [*expected])
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert of_texts(written, references, ("bleu",)) == {"bleu": found["bleu"]}

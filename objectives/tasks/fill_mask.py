@@ -1,0 +1,104 @@
+"""Masked tokens of texts without labels, so that an encoder gets to know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from objectives import metrics, settings
+from objectives.batches import Batch, Example, pad, texts
+from objectives.data import Table
+from objectives.errors import ModelError
+from objectives.settings import Data
+from objectives.tasks.texts import IGNORED, Told, perplexities
+from objectives.tokenized import Reader
+
+
+@dataclass(frozen=True)
+class FillMask:
+    """Reads the column `data.text` and tells the tokens of `task.mask_share`, as BERT was made (arXiv 1810.04805).
+
+    Of these 80 % are masked, 10 % another token, 10 % as they are. They follow from the row alone where it is looked
+    at, and are drawn anew where it is trained on.
+    """
+
+    settings: settings.Task
+    head = "masked-lm"
+
+    def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
+        if reader.tokenizer.mask_token_id is None:
+            raise ModelError("model.name: its tokenizer has no token that masks; right is an encoder such as bert-base")
+        special = {*reader.tokenizer.all_special_ids}
+        read = reader(table.column(data.text), max_length=data.max_length)
+        return [Example(tokens, 0, self._count(tokens, special)) for tokens in read.tokens]
+
+    def _count(self, tokens: Sequence[int], special: set[int]) -> int:
+        """How many of a row are to be told: one at least, where there is one."""
+        plain = sum(token not in special for token in tokens)
+        return min(plain, max(1, round(self.settings.mask_share * plain)))
+
+    def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
+        inputs = texts(examples, tokenizer.pad_token_id)
+        rows = [
+            _masked(torch.tensor([row.tokens]), torch.tensor([row.items]), tokenizer, _own(row)) for row in examples
+        ]
+        tokens, labels = zip(*rows, strict=True)
+        shown = pad([row[0].tolist() for row in tokens], tokenizer.pad_token_id)
+        return Batch({**inputs, "input_ids": shown}, pad([row[0].tolist() for row in labels], IGNORED))
+
+    def redraw(self, batch: Batch, tokenizer: Any) -> Batch:
+        told = batch.labels != IGNORED
+        whole = torch.where(told, batch.labels, batch.inputs["input_ids"])
+        tokens, labels = _masked(whole, told.sum(dim=1), tokenizer, None)
+        return Batch({**batch.inputs, "input_ids": tokens}, labels)
+
+    def loss(
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
+    ) -> Tensor:
+        return cross_entropy(
+            logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing
+        ).sum(dim=1)
+
+    def answers(self, model: Any, batch: Batch, logits: Tensor) -> Tensor:
+        """The loss of each row, and how many of its tokens are told rightly [rows, 2]."""
+        right = (logits.argmax(dim=2) == batch.labels).sum(dim=1)
+        return torch.stack([self.loss(logits, batch.labels), right.float()], dim=1).cpu()
+
+    def scores(
+        self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]
+    ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+        items = sum(row.items for row in examples)
+        return {
+            "perplexity": metrics.perplexity(answers[:, 0], items),
+            "accuracy": answers[:, 1].sum().item() / items,
+        }, {}
+
+    def tell(self, answers: Tensor, examples: Sequence[Example], targets: Sequence[str]) -> Iterator[Told]:
+        """How perplexed it is by the masked tokens of each text."""
+        return perplexities(answers[:, 0], examples)
+
+    def chances(self, answers: Any) -> None:
+        return None
+
+
+def _own(row: Example) -> torch.Generator:
+    """One that follows from the row's tokens."""
+    return torch.Generator().manual_seed(crc32(torch.tensor(row.tokens).numpy().tobytes()))
+
+
+def _masked(tokens: Tensor, counts: Tensor, tokenizer: Any, draw: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """The tokens [rows, longest] with `counts` [rows] of them hidden, and what these were."""
+    chance = torch.rand(tokens.shape, generator=draw)
+    chance[torch.isin(tokens, torch.tensor(tokenizer.all_special_ids))] = -1.0
+    told = chance.argsort(dim=1, descending=True).argsort(dim=1) < counts.unsqueeze(1)
+    labels = tokens.where(told, torch.tensor(IGNORED))
+    lot = torch.rand(tokens.shape, generator=draw)
+    others = torch.randint(len(tokenizer), tokens.shape, generator=draw)
+    hidden = torch.where(lot < 0.8, torch.tensor(tokenizer.mask_token_id), torch.where(lot < 0.9, others, tokens))
+    return tokens.where(~told, hidden), labels
