@@ -98,7 +98,7 @@ def _head(verdict: Verdict, made: Made, note: Mapping[str, Any]) -> Iterator[str
 
 def _is_plain(note: Mapping[str, Any]) -> bool:
     """Whether transformers has a class for the whole model."""
-    return bool(note["pooling"] == "head")
+    return bool(note["pooling"] == "head" and not note.get("around"))
 
 
 def _use(note: Mapping[str, Any]) -> Iterator[str]:
@@ -116,6 +116,8 @@ def _use(note: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"print(model({asked}))", "```", "")
         if any(note["clean"][name] not in (False, "none") for name in note["clean"]):
             yield f"Texts were cleaned before ({note['clean']}): `hpo predict` does it, a pipeline does not."
+        if prompt := note.get("settings", {}).get("prompt"):
+            yield f"Texts stand in a prompt, `{prompt}`: `hpo predict` puts them there, a pipeline does not."
     else:
         yield (
             f"`transformers.pipeline` does not load it: its head (`model.pooling: {note['pooling']}`) is none of "

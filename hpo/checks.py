@@ -107,15 +107,18 @@ def lock_test(objective: Settings) -> None:
 
 
 def epochs(objective: Settings) -> int:
-    """How long a trial is; one that is simulated, or a function of its own, has an epoch an evaluation."""
+    """How long a trial is; one that is simulated, or a function of its own, has an epoch an evaluation, and so has one
+    that does not train."""
     if isinstance(objective, Own):
         return objective.python.evaluations
-    return objective.simulated.evaluations if isinstance(objective, Simulated) else objective.training.epochs
+    return objective.simulated.evaluations if isinstance(objective, Simulated) else objective.training.epochs or 1
 
 
 def evaluations_per_epoch(objective: Settings) -> int:
     """How many steps an epoch has."""
-    return objective.training.evaluations_per_epoch if isinstance(objective, Transfer) else 1
+    if not isinstance(objective, Transfer) or not objective.training.epochs:
+        return 1
+    return objective.training.evaluations_per_epoch
 
 
 def _head(tree: dict[str, Any]) -> Head:

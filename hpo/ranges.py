@@ -22,6 +22,7 @@ _ROWS = (*_FILES, "label", "group", "slice", "split", "where", "clean", "fit", "
 _FIXED = {f"data.{name}": "trials on other rows or labels do not compare" for name in _ROWS} | {
     "task": "trials of other tasks do not compare"
 }
+_FREE = ("task.prompt",)
 
 
 class _Written(Setting):
@@ -75,7 +76,7 @@ def check_address(address: str, settings: Settings, key: str) -> None:
     """Refuses an address at which no trial may differ from another; raises ComplaintError."""
     known = list(addresses(settings))
     for fixed, reason in _FIXED.items():
-        if address == fixed or address.startswith(f"{fixed}."):
+        if address not in _FREE and (address == fixed or address.startswith(f"{fixed}.")):
             raise ComplaintError(Complaint(key, f"cannot be searched: {reason}; make it another study"))
     inside = [name for name in known if name.startswith(f"{address}.")]
     if inside:

@@ -78,6 +78,7 @@ KINDS = {
 
 _WRITTEN = ("task.prefix", "task.max_target_length", *addresses(Generation, "task.generation."))
 OWN: Mapping[str, Collection[str]] = {
+    "task.prompt": ("text-classification", "multi-label-classification", "text-regression"),
     **dict.fromkeys(("task.stride", "task.n_best", "task.max_answer_length"), ("question-answering",)),
     **dict.fromkeys(_WRITTEN, ("translation", "summarization")),
     "task.packing": ("text-generation",),

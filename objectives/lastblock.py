@@ -31,7 +31,7 @@ def first_token(model: Any, pooling: str | None) -> bool:
         blocks[-1].attention.register_forward_hook(_cut)
     elif kind == "albert" and by_sdpa(model):
         _Shared(model, blocks)
-    elif kind in _LAST and by_sdpa(model):
+    elif kind in _LAST and by_sdpa(model) and not (kind == "modernbert" and _has_adapter(blocks[-1])):
         blocks[-1].forward = partial(_LAST[kind], blocks[-1])
     else:
         return False
@@ -41,14 +41,19 @@ def first_token(model: Any, pooling: str | None) -> bool:
 def without_keys(model: Any) -> bool:
     """Let the first token look at states, not at keys and values made of them; whether it has a last block for itself.
 
-    Not where a key depends on its place beside its state, as with rotary positions.
+    Not where a key depends on its place beside its state, as with rotary positions, nor where an adapter adds to it.
     """
     blocks, path = running(model), _ATTENTION.get(model.config.model_type)
     last = getattr(blocks[-1], "albert_layers", blocks)[-1] if blocks else None
-    if path is None or last is None or "forward" not in vars(last):
+    if path is None or last is None or "forward" not in vars(last) or _has_adapter(last):
         return False
     at(last, path).keyless = True
     return True
+
+
+def _has_adapter(block: Any) -> bool:
+    """Whether a matrix of it is no plain one, and so not to be taken apart."""
+    return any(hasattr(part, "base_layer") for part in block.modules())
 
 
 def _cut(_attention: nn.Module, _args: Any, found: tuple[Any, ...]) -> Any:

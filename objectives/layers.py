@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from torch import nn
@@ -82,21 +83,21 @@ class Prefix:
     blocks: tuple[nn.Module, ...]
 
 
-def family(model: Any) -> Family:
-    """Where this model keeps its parts; raises ModelError for a family not in FAMILIES."""
+def family(model: Any, asked: str = "model.frozen_layers") -> Family:
+    """Where this model keeps its parts; raises ModelError, led by the setting that asks, for one not in FAMILIES."""
     found = FAMILIES.get(model.config.model_type)
     if found is None:
         known = f"known are {', '.join(FAMILIES)}"
-        raise ModelError(f"model.frozen_layers: the layers of {model.config.model_type} are not known; {known}")
+        raise ModelError(f"{asked}: the layers of {model.config.model_type} are not known; {known}")
     return found
 
 
-def prefix(model: Any) -> Prefix:
+def prefix(model: Any, asked: str = "model.frozen_layers") -> Prefix:
     """The parts of a transformers model before its head, of its encoder where it has a decoder beside it.
 
-    Raises ModelError for a family not in FAMILIES.
+    Raises ModelError for a family not in FAMILIES, led by the address of the setting that asks.
     """
-    of = family(model)
+    of = family(model, asked)
     blocks = tuple(at(model.base_model, of.blocks))
     return Prefix(_found(model, of.stem), tuple(_repeated(blocks, model.config.num_hidden_layers)))
 
@@ -107,6 +108,20 @@ def decoder(model: Any) -> Prefix | None:
     if of.decoder is None:
         return None
     return Prefix(_found(model, of.decoder_stem), tuple(at(model.base_model, of.decoder)))
+
+
+def sides(model: Any, asked: str = "model.frozen_layers") -> tuple[Prefix, ...]:
+    """Its one prefix, or those of an encoder and of the decoder beside it; raises ModelError."""
+    return tuple(side for side in (prefix(model, asked), decoder(model)) if side is not None)
+
+
+def only_side(model: Any, asked: str) -> Prefix:
+    """The prefix of a model that has one; raises ModelError where a decoder stands beside an encoder."""
+    if decoder(model) is not None:
+        raise ModelError(
+            f"{asked}: {model.config.model_type} has an encoder and a decoder; it is for models of one side"
+        )
+    return prefix(model, asked)
 
 
 def freeze(model: Any, frozen_layers: int, frozen_decoder_layers: int = 0) -> None:
@@ -128,6 +143,19 @@ def freeze(model: Any, frozen_layers: int, frozen_decoder_layers: int = 0) -> No
         raise ModelError("model.frozen_layers: nothing is left to learn; freeze fewer layers")
 
 
+def learns(part: nn.Module) -> bool:
+    """Whether any number of it does."""
+    return any(parameter.requires_grad for parameter in part.parameters())
+
+
+def frozen_depth(model: Any) -> int:
+    """How many of the first blocks do not learn; 0 where the stem before them does."""
+    if all(parameter.requires_grad for parameter in model.parameters()):
+        return 0
+    parts = prefix(model)
+    return 0 if any(map(learns, parts.stem)) else len(list(takewhile(lambda block: not learns(block), parts.blocks)))
+
+
 def train_mode(model: Any, frozen_dropout: bool = False) -> None:
     """Switch a model to training, its frozen parts to evaluation, whose dropout would only add noise.
 
@@ -136,9 +164,8 @@ def train_mode(model: Any, frozen_dropout: bool = False) -> None:
     model.train()
     if frozen_dropout or all(parameter.requires_grad for parameter in model.parameters()):
         return
-    sides = (prefix(model), decoder(model) or Prefix((), ()))
-    for part in (part for side in sides for part in (*side.stem, *side.blocks)):
-        if not any(parameter.requires_grad for parameter in part.parameters()):
+    for part in (part for side in sides(model) for part in (*side.stem, *side.blocks)):
+        if not learns(part):
             part.eval()
 
 

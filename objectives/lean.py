@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from objectives.adapters import is_wrapped
 from objectives.chances import quick_dropout
 from objectives.devices import Machine
 from objectives.lastblock import first_token, without_keys
@@ -38,7 +39,7 @@ def lighten(case: Case) -> list[str]:
     """
     known = FAMILIES.get(case.model.config.model_type)
     twice = any(getattr(part, "gradient_checkpointing", False) for part in case.model.modules())  # hooks, too
-    if known is None or not known.given or twice:
+    if known is None or not known.given or twice or is_wrapped(case.model):
         return []
     return [name for name, piece in _PIECES.items() if piece(case)]
 

@@ -185,7 +185,7 @@ def _architecture(model: Model, head: str) -> Any:
 
 
 def _with_pooling(model: Any, settings: Model) -> Any:
-    return model if settings.pooling == "head" else Pooled(model, settings.pooling).eval()
+    return model if settings.pooling == "head" else Pooled(model, settings.pooling, settings.head).eval()
 
 
 def _published(source: Source) -> Any:

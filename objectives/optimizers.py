@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
 from transformers.optimization import Adafactor
 
+from objectives.layers import only_side
 from objectives.settings import Training
 
 Groups = list[dict[str, Any]]
@@ -30,7 +32,7 @@ def _adam(groups: Groups, training: Training) -> Optimizer:
 
 def _sgd(groups: Groups, training: Training) -> Optimizer:
     # torch's SGD adds the decay to the gradient, and so to the momentum: its own is left at 0 and done before the step.
-    decays = [{"params": group["params"], "decay": group["weight_decay"]} for group in groups]
+    decays = [{**group, "weight_decay": 0.0, "decay": group["weight_decay"]} for group in groups]
     optimizer = SGD(decays, lr=training.learning_rate, momentum=training.momentum, foreach=True)
     optimizer.register_step_pre_hook(_decay)
     return optimizer
@@ -58,15 +60,46 @@ _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with
 
 
 def optimizer(model: nn.Module, training: Training) -> Optimizer:
-    """The settings' optimizer over what learns; weight decay is decoupled, and none on biases and norms."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in learning if parameter.ndim > 1]
-    vectors = [parameter for parameter in learning if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": training.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+    """The settings' optimizer over what learns; weight decay and L1 are decoupled, and none on biases and norms.
+
+    The first group has the settings' learning rate, the head's; `layer_decay` lowers that of the others.
+    """
+    found = OPTIMIZERS[training.optimizer](_groups(model, training), training)
+    if training.l1:
+        found.register_step_post_hook(partial(_shrink, training.l1))
+    return found
+
+
+def _groups(model: nn.Module, training: Training) -> Groups:
+    """What learns, by its learning rate and by whether weights decay."""
+    scales = {} if training.layer_decay == 1 else _scales(model, training.layer_decay)
+    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            found.setdefault((scales.get(id(parameter), 1.0), parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": found[scale, matrix],
+            "weight_decay": training.weight_decay if matrix else 0.0,
+            **({} if scale == 1 else {"lr": training.learning_rate * scale}),
+        }
+        for scale, matrix in sorted(found, reverse=True)
     ]
-    return OPTIMIZERS[training.optimizer]([group for group in groups if group["params"]], training)
+
+
+def _scales(model: Any, decay: float) -> dict[int, float]:
+    """By how much less than the head a parameter of the body learns: decay ** (blocks + 2 - depth), where the stem has
+    depth 0 and the first block 1, as ELECTRA has it (Clark et al. 2020, arXiv 2003.10555; Howard and Ruder 2018, arXiv
+    1801.06146). A block that is used at several depths has the last of them."""
+    parts = only_side(model, "training.layer_decay")
+    groups = [list(parts.stem), *([block] for block in parts.blocks)]
+    last = len(parts.blocks) + 2
+    return {
+        id(parameter): decay ** (last - depth)
+        for depth, group in enumerate(groups)
+        for part in group
+        for parameter in part.parameters()
+    }
 
 
 def scheduler(optimizer: Optimizer, training: Training, steps: int) -> LambdaLR:
@@ -98,7 +131,19 @@ def clipped(optimizer: Optimizer, learning: Sequence[Tensor], norm: float | None
             fused.grad_scale = None
 
 
+@torch.no_grad()
+def _shrink(l1: float, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+    """Draw each number towards 0 by lr * l1, and leave it there: the proximal step of L1 (Beck and Teboulle 2009, doi
+    10.1137/080716542)."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.ndim > 1 and parameter.grad is not None:
+                parameter.copy_(nn.functional.softshrink(parameter, group["lr"] * l1))
+
+
 def _decay(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
     with torch.no_grad():
         for group in optimizer.param_groups:
-            torch._foreach_mul_(group["params"], 1 - group["lr"] * group["decay"])
+            stepped = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if stepped:
+                torch._foreach_mul_(stepped, 1 - group["lr"] * group["decay"])

@@ -35,6 +35,11 @@ class Plan:
     def steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
+    @property
+    def evaluations(self) -> int:
+        """Of the whole training; one that takes no step is evaluated once."""
+        return self.epochs * self.evaluations_per_epoch or 1
+
     def batches(self, step: int) -> list[Sequence[int]]:
         """The rows of a step, batch by batch."""
         epoch, place = divmod(step, self.steps_per_epoch)

@@ -1,4 +1,4 @@
-"""A head that is the same on every architecture: the tokens pooled to one vector, and a linear layer."""
+"""A head that is the same on every architecture: the tokens pooled to one vector, and a linear layer, or two."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+
+from objectives.settings import Head
+
+PLAIN = Head()
 
 
 def _first(hidden: Tensor, _mask: Tensor) -> Tensor:
@@ -32,10 +36,14 @@ class Answer:
     logits: Tensor
 
 
-class Pooled(nn.Module):
-    """A transformers model without its own pooler, one of POOLINGS, dropout, and a linear layer to the labels."""
+ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
-    def __init__(self, body: Any, pooling: str) -> None:
+
+class Pooled(nn.Module):
+    """A transformers model without its own pooler, one of POOLINGS, dropout, and a linear layer to the labels, or two
+    with an activation between them."""
+
+    def __init__(self, body: Any, pooling: str, head: Head = PLAIN) -> None:
         super().__init__()
         if getattr(body, "pooler", None) is not None:
             body.pooler = None
@@ -43,9 +51,7 @@ class Pooled(nn.Module):
         self.body = body
         self.pool = POOLINGS[pooling]
         self.dropout = nn.Dropout(_dropout(body.config))
-        self.classifier = nn.Linear(body.config.hidden_size, len(body.config.id2label))
-        nn.init.normal_(self.classifier.weight, std=body.config.initializer_range)
-        nn.init.zeros_(self.classifier.bias)
+        self.classifier = _classifier(body.config, head)
 
     @property
     def base_model(self) -> Any:
@@ -57,6 +63,21 @@ class Pooled(nn.Module):
         hidden = self.body(attention_mask=attention_mask, **inputs).last_hidden_state
         pooled = self.pool(hidden, attention_mask.unsqueeze(-1).to(hidden.dtype))
         return Answer(self.classifier(self.dropout(pooled)))
+
+
+def _classifier(config: Any, head: Head) -> nn.Module:
+    classes = len(config.id2label)
+    if not head.hidden:
+        return _linear(config, config.hidden_size, classes)
+    first, last = _linear(config, config.hidden_size, head.hidden), _linear(config, head.hidden, classes)
+    return nn.Sequential(first, ACTIVATIONS[head.activation](), nn.Dropout(_dropout(config)), last)
+
+
+def _linear(config: Any, size: int, found: int) -> nn.Linear:
+    layer = nn.Linear(size, found)
+    nn.init.normal_(layer.weight, std=config.initializer_range)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _dropout(config: Any) -> float:

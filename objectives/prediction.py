@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from objectives import devices, models, tasks, whole
+from objectives import devices, models, prompts, tasks, whole
 from objectives.batches import Example, by_length, chunks, joined
 from objectives.cleaning import as_trained
 from objectives.errors import ModelError
@@ -57,7 +57,8 @@ def predict(
     # each text is a row of its own, however the training packed them
     chosen = Task.model_validate(note.get("settings", note["task"])).model_copy(update={"packing": False})
     task, machine = tasks.of(chosen), devices.machine(device, "fp32")
-    examples = task.encode(_table(note, texts, pairs), Reader(tokenizer), _columns(note), note["classes"])
+    put, columns = prompts.prompted(chosen.prompt, _columns(note))
+    examples = task.encode(put(_table(note, texts, pairs)), Reader(tokenizer), columns, note["classes"])
     answers = _answers(model.to(machine.device), task, tokenizer, examples, machine.device)
     return [Prediction(*told) for told in task.tell(answers, examples, note["classes"])]
 

@@ -65,7 +65,7 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
     school, pooled = trainer.School(state, lesson, training, schedule, machine), seen is not None and seen.pooled
-    evaluations = training.epochs * schedule.evaluations_per_epoch
+    evaluations = schedule.evaluations
     train = training.epochs * _epoch_seconds(school, clock, pooled)
     evaluate = evaluations * _evaluation_seconds(school, clock, pooled)
     _checkpoint(school.state)

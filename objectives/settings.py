@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from encodings.aliases import aliases
@@ -63,6 +64,7 @@ class Task(Setting):
         "text-generation",
         "fill-mask",
     ]
+    prompt: str | None = Field(None, description="what is read in place of a text, such as 'Topic of {text}:'")
     stride: int = Field(128, ge=0, description="tokens that neighbouring windows of a long text share")
     n_best: int = Field(20, ge=1, description="starts that are paired with as many ends of an answer")
     max_answer_length: int = Field(30, ge=1, description="tokens")
@@ -77,13 +79,49 @@ class Task(Setting):
     def _by_its_name(cls, value: Any) -> Any:
         return TASK_ALIASES.get(value, value) if isinstance(value, str) else value
 
+    @field_validator("prompt")
+    @classmethod
+    def _holds_the_text(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        names = re.findall(r"\{(\w+)\}", value)
+        if "text" not in names:
+            raise ValueError(f"{value!r} has no place for the text; right is such as 'Topic of {{text}}:'")
+        if odd := next((name for name in names if name not in ("text", "pair")), None):
+            raise ValueError(f"{value!r} names {{{odd}}}; right are {{text}} and {{pair}}")
+        return value
+
+
+class Lora(Setting):
+    """Low-rank updates beside frozen matrices (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
+    dropout: Share = Field(0.0, description="of what goes into the update")
+    targets: str = Field(
+        "query-value", min_length=1, description="query-value, attention, all, or a pattern that the names contain"
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _a_pattern(cls, value: str) -> str:
+        return _pattern(value)
+
+
+class Head(Setting):
+    """Of a `pooling` other than head: a layer of this size before the last one."""
+
+    hidden: int = Field(0, ge=0, description="0 is a linear layer alone")
+    activation: Literal["gelu", "relu", "tanh"] = "gelu"
+
 
 class Model(Setting):
-    """Which model is fine-tuned, and which of its layers learn.
+    """Which model is fine-tuned, and what of it learns. The head always does.
 
     `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; the model's number of blocks
-    leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side. Frozen blocks run in
-    eval mode, unless `frozen_dropout` is true.
+    leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side. `layers` names the
+    blocks that learn instead. Frozen blocks run in eval mode, unless `frozen_dropout` is true. In what is not frozen
+    `learn` says which parameters learn, or `adapter` what is put beside them, which then do not.
     """
 
     leading: ClassVar[str | None] = "name"
@@ -97,6 +135,82 @@ class Model(Setting):
     pooling: Literal["head", "cls", "mean", "max"] = Field(
         "head", description="head is the architecture's own; the others pool the tokens for one linear layer"
     )
+    head: Head = Head()
+    layers: str | None = Field(None, description="the blocks that learn, counted from 1, such as 5-6 or 1,6")
+    learn: str = Field("all", min_length=1, description="all, biases, norms, or a pattern that the names contain")
+    reinit_layers: int = Field(0, ge=0, description="last blocks that start from random weights")
+    adapter: Literal["none", "lora", "prefix", "prompt"] = "none"
+    lora: Lora = Lora()
+    virtual_tokens: int = Field(20, ge=1, description="of prefix and prompt")
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        many = value if isinstance(value, list) else [value]
+        whole = all(isinstance(one, int) and not isinstance(one, bool) for one in many)
+        return ",".join(map(str, many)) if many and whole else value
+
+    @field_validator("layers")
+    @classmethod
+    def _some_blocks(cls, value: str | None) -> str | None:
+        if value is not None:
+            blocks(value)
+        return value
+
+    @field_validator("learn")
+    @classmethod
+    def _a_pattern(cls, value: str) -> str:
+        return _pattern(value)
+
+    @model_validator(mode="after")
+    def _one_strategy(self) -> Self:
+        for reason, broken in self._contradictions().items():
+            if broken:
+                raise ValueError(reason)
+        return self
+
+    def _contradictions(self) -> dict[str, bool]:
+        adapter, whole = self.adapter, self.adapter in ("prefix", "prompt")
+        limits = {"frozen_layers": self.frozen_layers > 0, "layers": self.layers is not None}
+        limited = next((name for name, given in limits.items() if given), "")
+        partial = f"adapter {adapter}" if adapter != "none" else f"learn {self.learn}"
+        return {
+            "frozen_layers and layers both say which blocks learn; keep one": all(limits.values()),
+            f"with adapter {adapter} no weights of the blocks learn, and learn names some; keep one": (
+                adapter != "none" and self.learn != "all"
+            ),
+            f"{limited} has no meaning with adapter {adapter}, which freezes all blocks; keep one": (
+                whole and bool(limited)
+            ),
+            f"reinit_layers makes blocks anew that must learn, and with {partial} they do not; keep one": (
+                self.reinit_layers > 0 and (adapter != "none" or self.learn != "all")
+            ),
+            f"adapter {adapter} needs the architecture's own head; right is pooling head": (
+                whole and self.pooling != "head"
+            ),
+            "head.hidden belongs to a pooling such as cls or mean; set one, or remove it": (
+                self.head.hidden > 0 and self.pooling == "head"
+            ),
+        }
+
+
+def blocks(written: str) -> set[int]:
+    """The blocks that a text such as `1,4-6` names, counted from 1; raises ValueError."""
+    found: set[int] = set()
+    for part in written.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal() or not 1 <= int(first) <= int(last or first):
+            raise ValueError(f"{written!r} names no blocks; right is such as 6, 5-6 or 1,6")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no pattern: {error}") from error
+    return value
 
 
 class Split(Setting):
@@ -226,11 +340,16 @@ def _is_text_encoding(name: str) -> bool:
 class Training(Setting):
     """How it is trained. A step of the trial is an evaluation, counted from 1."""
 
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(3, ge=0, description="0 evaluates once what is not trained")
     evaluations_per_epoch: int = Field(1, ge=1)
     optimizer: Literal["adamw", "adam", "sgd", "adafactor"] = "adamw"
     learning_rate: float = Field(5e-5, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="decoupled; none on biases and norms")
+    l1: float = Field(0.0, ge=0, description="draws weights to exactly 0, decoupled; none on biases and norms")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="the learning rate shrinks so from block to block downwards"
+    )
+    unfreeze_every: int | None = Field(None, ge=1, description="epochs after which one more block learns, from the top")
     momentum: Share = Field(0.9, description="of sgd")
     lr_scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup_ratio: Share = 0.0
@@ -261,6 +380,20 @@ class Transfer(Setting):
     model: Model = Model()
     data: Data
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _pair_is_there(self) -> Self:
+        if self.task.prompt and "{pair}" in self.task.prompt and self.data.pair is None:
+            raise ValueError("task.prompt names {pair} and there is none; give data.pair, or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_learn(self) -> Self:
+        training, adapter = self.training, self.model.adapter
+        for name in ("layer_decay", "unfreeze_every"):
+            if adapter in ("prefix", "prompt") and getattr(training, name) != Training.model_fields[name].default:
+                raise ValueError(f"training.{name} is of blocks that learn, and with adapter {adapter} none does")
+        return self
 
 
 class Curve(Setting):

@@ -23,6 +23,7 @@ from objectives.seeds import derive
 from objectives.settings import Training
 from objectives.state import Progress, State
 from objectives.stopwatch import Stopwatch
+from objectives.unfreezing import thawed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Scores = Callable[[Any, Sequence[Example]], tuple[Mapping[str, float], Mapping[str, Any]]]
@@ -117,7 +118,7 @@ def fit(
             tested = school.test() if school.is_over() else Found()
         clocks = {
             "seconds": trained.seconds + evaluated.seconds,
-            "examples_per_second": rows / trained.seconds,
+            "examples_per_second": rows / trained.seconds if rows else 0.0,
             "peak_memory_bytes": float(machine.peak_memory_bytes()),
         }
         epoch = plan.epochs_after(progress.steps)
@@ -153,18 +154,26 @@ class School:
         self.exam = _Exam(lesson.valid)
 
     def is_over(self) -> bool:
-        """Whether no step is left to take. Where an end is set, or nothing is validated, no patience ends it before."""
+        """Whether no step is left to take, nor the one evaluation of a training without any. Where an end is set, or
+        nothing is validated, no patience ends it before."""
         progress, training = self.state.progress, self.training
         bounded = training.stop is not None or not self.lesson.valid
         patience = None if bounded else training.early_stopping_patience
         return (
-            progress.steps >= self.plan.steps
+            (progress.steps >= self.plan.steps and (self.plan.steps > 0 or progress.evaluations > 0))
             or (training.stop is not None and progress.evaluations >= training.stop)
             or (patience is not None and progress.waited() >= patience)
         )
 
     def teach(self) -> tuple[int, dict[str, float]]:
         """Step until an evaluation is due: the rows seen, their mean loss, and the last step's learning rate."""
+        if not self.plan.steps:
+            return 0, {}
+        every, epoch = self.training.unfreeze_every, self.state.progress.steps // self.plan.steps_per_epoch
+        with thawed(self.state.model, None if every is None else epoch // every):
+            return self._taught()
+
+    def _taught(self) -> tuple[int, dict[str, float]]:
         train_mode(self.state.model, self.lesson.frozen_dropout)
         total, rows, items = torch.zeros((), device=self.machine.device), 0, 0
         while True:

@@ -12,10 +12,28 @@ from typing import Any
 
 import torch
 
-from objectives import data, devices, kinds, layers, lean, losses, models, parts, recall, tasks, trainer, whole, worth
+from objectives import (
+    adapters,
+    data,
+    devices,
+    kinds,
+    layers,
+    lean,
+    losses,
+    models,
+    parts,
+    prompts,
+    recall,
+    strategy,
+    tasks,
+    trainer,
+    whole,
+    worth,
+)
+from objectives.adapters import WRAPPING
 from objectives.batches import Example
 from objectives.cache import Cache
-from objectives.errors import SnapshotError
+from objectives.errors import ModelError, SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import Host
@@ -42,7 +60,9 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     rows = read(settings, source, host.cache, heed)
     with importing():  # what the architecture brings
         outline = models.outline(settings.model, source, tasks.of(settings.task).head, rows.classes)
-    layers.freeze(outline, settings.model.frozen_layers, settings.model.frozen_decoder_layers)
+        _arranged(outline, settings, 0)
+    if settings.training.layer_decay < 1 or settings.training.unfreeze_every is not None:
+        layers.only_side(outline, "training.layer_decay, training.unfreeze_every")
     return data.fingerprint(settings.data)
 
 
@@ -170,7 +190,7 @@ class _Work:
         if not held:
             raise SnapshotError("the training that made this evaluation was given up")
         fresh = load(self.settings, self.source, self.rows)
-        trained = whole.restored(fresh, held[0].model)
+        trained = adapters.merged(whole.restored(fresh, held[0].model))
         whole.write(folder, self.settings, tasks.of(self.settings.task).head, trained, self.rows.tokenizer)
 
     def _runtime(self, how: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +269,7 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
         loss=losses.supervised(settings.training, task.loss, labels, len(rows.classes), device),
         plain_loss=task.loss,
         scores=partial(task.scores, targets=rows.classes),
-        frozen_dropout=settings.model.frozen_dropout,
+        frozen_dropout=settings.model.frozen_dropout or settings.model.adapter in WRAPPING,
         test=rows.test,
         classes=rows.classes,
         logits=models.HEADS[task.head].logits,
@@ -262,14 +282,17 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
 def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.Frozen | None:
     """What of the model computes the same for a row each time; None where nothing does."""
     chosen = settings.model
-    if not chosen.frozen_layers or chosen.frozen_dropout or lesson.redraw:
+    anew = chosen.frozen_dropout or lesson.redraw or chosen.adapter in WRAPPING
+    depth = 0 if anew else layers.frozen_depth(model)
+    if not depth:
         return None
-    return worth.Frozen(model, chosen.frozen_layers, pooling_of(settings), lesson.collate)
+    whole = chosen.adapter == "none" and not chosen.reinit_layers
+    return worth.Frozen(model, depth, pooling_of(settings), lesson.collate, whole=whole)
 
 
 def course_of(schedule: Plan) -> worth.Course:
     """How often a training by this plan passes over its rows."""
-    return worth.Course(schedule.epochs, schedule.epochs * schedule.evaluations_per_epoch)
+    return worth.Course(schedule.epochs, schedule.evaluations)
 
 
 def on_states(lesson: trainer.Lesson, rows: Mapping[str, list[Example]]) -> trainer.Lesson:
@@ -293,13 +316,20 @@ def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: H
 
 
 def load(settings: Transfer, source: Source, rows: Rows) -> Any:
-    """The model with a head for these rows' classes, its first layers frozen; raises ModelError."""
-    head = tasks.of(settings.task).head
-    model = models.load(settings.model, source, head, rows.classes, settings.training.seed or 0)
-    layers.freeze(model, settings.model.frozen_layers, settings.model.frozen_decoder_layers)
+    """The model with a head for these rows' classes, of which learns what the settings say; raises ModelError."""
+    head, seed = tasks.of(settings.task).head, settings.training.seed or 0
+    model = _arranged(models.load(settings.model, source, head, rows.classes, seed), settings, seed)
     if settings.training.gradient_checkpointing:
         models.recompute(model)
     return model
+
+
+def _arranged(model: Any, settings: Transfer, seed: int) -> Any:
+    """The model, of which learns what the settings say; raises ModelError."""
+    if settings.model.adapter in WRAPPING and pooling_of(settings) is None:
+        adapter, kind = settings.model.adapter, settings.task.kind
+        raise ModelError(f"model.adapter: {adapter} is for heads that pool, and {kind} reads every token; use lora")
+    return strategy.arranged(model, settings.model, seed)
 
 
 @lru_cache(maxsize=2)
@@ -320,7 +350,8 @@ def _encoded(
     reader = Reader(tokenizer, cache, heed)
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     there = {name: table for name, table in tables.items() if table is not None}
-    train, valid, *test = (task.encode(table, reader, wanted, classes) for table in there.values())
+    prompted, asked = prompts.prompted(wanted_task.prompt, wanted)
+    train, valid, *test = (task.encode(prompted(table), reader, asked, classes) for table in there.values())
     counts = {name: len(table) for name, table in there.items()}
     if wanted.fit == "all":
         train, valid = [*train, *valid], []

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from objectives.layers import prefix
+from objectives.layers import learns, prefix
 
 
 def used_embeddings(model: Any, used: Callable[[], Collection[int]]) -> bool:
@@ -20,11 +20,13 @@ def used_embeddings(model: Any, used: Callable[[], Collection[int]]) -> bool:
     says = getattr(model, "get_output_embeddings", None)
     if says is not None and says() is not None:  # the head may say any token, and is often the same numbers
         return False
-    if not any(parameter.requires_grad for part in prefix(model).stem for parameter in part.parameters()):
+    if not any(map(learns, prefix(model).stem)):
         return False
     body = model.base_model
     whole = body.get_input_embeddings()
     if type(whole) is not nn.Embedding or whole.max_norm is not None or whole.scale_grad_by_freq or whole.sparse:
+        return False
+    if not learns(whole):  # where biases of the stem do
         return False
     kept = torch.tensor(sorted({*used(), *([] if whole.padding_idx is None else [whole.padding_idx])}))
     if len(kept) == whole.num_embeddings:

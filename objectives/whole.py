@@ -13,14 +13,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
+from objectives.adapters import around, is_wrapped, parted
 from objectives.errors import ModelError
 from objectives.models import HEADS, quiet
 from objectives.pooling import Pooled
-from objectives.settings import Transfer
+from objectives.settings import Head, Transfer
 from objectives.state import learning
 
 NOTE, HEAD = "hpo.json", "head.safetensors"
 """What says how the model reads a text, and the weights of a head that is no part of the architecture."""
+INSIDE, VIRTUAL = "model", "virtual.safetensors"
+"""The folder of a model inside, and the virtual tokens around it."""
 INPUTS = ("input_ids", "attention_mask")
 """What a trial gives a model that reads single texts, and so what the saved tokenizer gives it."""
 
@@ -52,13 +55,18 @@ def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: An
     """Write the model, its tokenizer and how a text is read into an empty folder; raises OSError.
 
     A model with its architecture's own head is one that `transformers.pipeline` loads. With another pooling there is no
-    class of transformers for the whole: the body is saved without a head, which stands beside it.
+    class of transformers for the whole: the body is saved without a head, which stands beside it. Nor is there one for
+    a model with virtual tokens around it: it is saved inside, the tokens beside it.
     """
     model.cpu().eval()
     try:
         if isinstance(model, Pooled):
             model.body.save_pretrained(folder)
             save_file(model.classifier.state_dict(), folder / HEAD)
+        elif is_wrapped(model):
+            inner, tokens = parted(model)
+            inner.save_pretrained(folder / INSIDE)
+            save_file(tokens, folder / VIRTUAL)
         else:
             model.save_pretrained(folder)
     except SafetensorError as error:  # what it says of a disk that is full
@@ -73,6 +81,8 @@ def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: An
         "settings": settings.task.model_dump(),
         "head": head,
         "pooling": settings.model.pooling,
+        "layers": settings.model.head.model_dump(),
+        "around": settings.model.adapter if is_wrapped(model) else None,
         "max_length": settings.data.max_length,
         "text": settings.data.text,
         "pair": settings.data.pair,
@@ -90,12 +100,17 @@ def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any
     try:
         with quiet():
             model = kind.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=allow_code
+                folder / INSIDE if note.get("around") else folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=allow_code,
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=allow_code)
         if note["pooling"] != "head":
-            model = Pooled(model, note["pooling"])
+            model = Pooled(model, note["pooling"], Head(**note.get("layers", {})))
             model.classifier.load_state_dict(load_file(folder / HEAD))
+        if note.get("around"):
+            model = around(model, note["around"], load_file(folder / VIRTUAL))
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval(), tokenizer

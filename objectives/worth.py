@@ -43,7 +43,8 @@ class Frozen:
     """A model on the CPU, its first `depth` blocks frozen, its head's `pooling`, None where it reads every token, and
     how rows become a batch.
 
-    `which` tells its weights from others, as `identity` does; None where no files do.
+    `which` tells its weights from others, as `identity` does; None where no files do. Where it is not `whole` the
+    blocks after these are not those of other trials.
     """
 
     model: Any
@@ -51,6 +52,7 @@ class Frozen:
     pooling: str | None
     collate: Collate
     which: str | None = None
+    whole: bool = True
 
     @property
     def size(self) -> int:
@@ -128,7 +130,8 @@ class Offer:
 
 def offer(frozen: Frozen, splits: Mapping[str, Sequence[Example]], machine: Machine, cache: Cache) -> Offer | None:
     """What there is room for; None where the model cannot go on from its states. Raises OSError for want of room."""
-    depths = [depth for depth in {frozen.depth, *cache.depths} if can_be_given(frozen.model, depth)]
+    shared = (depth for depth in cache.depths if frozen.whole or depth < frozen.depth)
+    depths = [depth for depth in {frozen.depth, *shared} if can_be_given(frozen.model, depth)]
     if frozen.depth not in depths:
         return None
     depths.sort(key=lambda depth: (depth != frozen.depth, depth))

@@ -97,7 +97,7 @@ OVERRIDES = {
     "model.dropout=1": "--set model.dropout: 1 is too high; it must be below 1",
     "model.epochs=3": "--set model.epochs: unknown setting; did you mean training.epochs?",
     "training.epoch=3": "--set training.epoch: unknown setting; did you mean epochs?",
-    "training.epochs=0": "--set training.epochs: 0 is too low; it must be at least 1",
+    "training.epochs=-1": "--set training.epochs: -1 is too low; it must be at least 0",
     "training.epochs=1.5": "--set training.epochs: 1.5 is not a whole number",
     "training.learning_rate=0": "--set training.learning_rate: 0 is too low; it must be above 0",
     "training.learning_rate=.nan": "--set training.learning_rate: nan is not a finite number",
@@ -287,11 +287,11 @@ def test_a_wrong_value(text: str) -> None:
 
 def test_the_file_is_blamed_for_what_it_had_before() -> None:
     Path("pets.yaml").write_text(
-        STUDY.replace("epochs: 3", "epochs: 0").replace("rows.csv,", "rows.csv, train: a.csv,")
+        STUDY.replace("epochs: 3", "epochs: -1").replace("rows.csv,", "rows.csv, train: a.csv,")
     )
     assert [line.partition(": give")[0] for line in said("data.max_length=8", "training.seed=-1").splitlines()] == [
         "pets.yaml: objective.data",
-        "pets.yaml: objective.training.epochs: 0 is too low; it must be at least 1",
+        "pets.yaml: objective.training.epochs: -1 is too low; it must be at least 0",
         "--set training.seed: -1 is too low; it must be at least 0",
     ]
 
@@ -308,7 +308,7 @@ def test_values_that_do_not_go_together(overrides: tuple[str, ...]) -> None:
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     Path("pets.yaml").write_text(
-        "objective: {task: text-classification, data: rows.csv, training: {epochs: 0}}\n"
+        "objective: {task: text-classification, data: rows.csv, training: {epochs: -1}}\n"
         "sampler: tpee\npruner: ashaa\nmodel: minilm\nepochs: 3\ntrial: 1\nmetric: val_los\n"
     )
     assert said().splitlines() == [
@@ -318,7 +318,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "pets.yaml: trial: unknown setting; did you mean trials?",
         "pets.yaml: search: is missing; add it, or points",
         "pets.yaml: metric: 'val_los' is unknown; did you mean val_loss?",
-        "pets.yaml: objective.training.epochs: 0 is too low; it must be at least 1",
+        "pets.yaml: objective.training.epochs: -1 is too low; it must be at least 0",
         "pets.yaml: sampler.kind: 'tpee' is unknown; did you mean tpe?",
         "pets.yaml: pruner.kind: 'ashaa' is unknown; did you mean asha?",
     ]

@@ -386,3 +386,33 @@ def test_points_that_cannot_be_listed(load: Load, points: str, said: str) -> Non
     with pytest.raises(SpecError) as refused:
         load(text=f"{PETS.partition('search:')[0]}points: {points}\n")
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("pruner", ["percentile", "median", "asha", "hyperband", "none"])
+def test_a_trial_without_training_is_as_long_as_its_one_evaluation(load: Load, pruner: str) -> None:
+    found = load("training.epochs=0", "training.evaluations_per_epoch=4", f"pruner={pruner}")
+    assert (found.epochs, found.evaluations_per_epoch) == (1, 1)
+
+
+def test_of_a_task_its_prompt_alone_is_searched(load: Load) -> None:
+    searched = PETS + "  task.prompt: [null, 'a {text}']\n"
+    assert load(text=searched).search["task.prompt"] == Categorical((None, "a {text}"))
+    with pytest.raises(SpecError, match=r"search\.task\.kind: cannot be searched: trials of other tasks"):
+        load(text=PETS + "  task.kind: [regression]\n")
+    with pytest.raises(SpecError, match=r"search\.task\.prompt: choices: 'no place' has no place for the text"):
+        load(text=PETS + "  task.prompt: ['no place']\n")
+
+
+def test_what_learns_must_not_contradict_itself(load: Load) -> None:
+    said = r"^--set model\.learn: with adapter lora no weights of the blocks learn, and learn names some"
+    with pytest.raises(SpecError, match=said):
+        load("model.learn=biases", "model.adapter=lora")
+    searched = PETS + "  model.learn: [all, norms]\n  model.adapter: [none, lora]\n"
+    with pytest.raises(SpecError, match="with adapter lora no weights of the blocks learn"):
+        load(text=searched)
+
+
+def test_low_rank_settings_are_searched_where_no_adapter_is_set(load: Load) -> None:
+    added = "  model.adapter: [none, lora]\n  model.lora.rank: [4, 16]\n  model.lora.targets: [all, query-value]\n"
+    found = load(text=PETS + added)
+    assert found.search["model.lora.rank"] == Categorical((4, 16))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from lessons import PLAIN, TRAIN, VALID, Run, collate, scores, trained
 from torch import nn
 
-from objectives import optimizers, trainer
+from objectives import layers, optimizers, trainer
 from objectives.settings import Training
 
 
@@ -124,3 +125,52 @@ def test_the_last_step_ends_the_schedule(bert: Path) -> None:
     run = Run(bert)
     list(run.evaluations)
     assert run.state.scheduler.get_last_lr() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_deeper_blocks_learn_less(checkpoint: Callable[[str], Path], family: str, name: str) -> None:
+    model = Run(checkpoint(family)).model
+    parts = layers.prefix(model)
+    training = Training(optimizer=name, learning_rate=0.5, layer_decay=0.8)
+    optimizer = optimizers.optimizer(model, training)
+    rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert len(rates) == len(list(model.parameters()))
+    expected = dict.fromkeys(parts.stem, 0.8**5) | dict(zip(parts.blocks, (0.8**4, 0.8**3, 0.8**2), strict=True))
+    body = {id(one): scale for part, scale in expected.items() for one in part.parameters()}
+    assert rates == {id(one): pytest.approx(0.5 * body.get(id(one), 1.0)) for one in model.parameters()}
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_l1_draws_weights_to_zero_and_no_further(name: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.15)
+    optimizer = optimizers.optimizer(model, Training(optimizer=name, learning_rate=0.5, weight_decay=0.0, l1=0.2))
+    means = []
+    for _ in range(3):
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        means.append({key: parameter.mean().item() for key, parameter in model.named_parameters()})
+    assert [each["0.weight"] for each in means] == [pytest.approx(0.05), 0.0, 0.0]
+    assert means[-1]["0.bias"] == means[-1]["1.weight"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_blocks_are_unfrozen_from_the_top(checkpoint: Callable[[str], Path], family: str, name: str) -> None:
+    run = Run(checkpoint(family), optimizer=name, epochs=5, unfreeze_every=1, weight_decay=0.1)
+    parts = layers.prefix(run.model)
+    groups = [*reversed(parts.blocks), nn.ModuleList(parts.stem)]
+    began = [[one.detach().clone() for one in group.parameters()] for group in groups]
+    changed = []
+    for _ in run.evaluations:
+        moved = (
+            any(not torch.equal(a, b) for a, b in zip(group.parameters(), before, strict=True))
+            for group, before in zip(groups, began, strict=True)
+        )
+        changed.append(sum(moved))
+        assert all(one.requires_grad for one in run.model.parameters())
+    assert changed == [0, 1, 2, 3, 4]

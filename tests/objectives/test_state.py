@@ -22,6 +22,8 @@ from objectives.state import Progress, State
 RESUMES = [
     *({"optimizer": name} for name in optimizers.OPTIMIZERS),
     {"frozen": 2},
+    {"layer_decay": 0.8, "l1": 1e-3},
+    {"unfreeze_every": 1, "frozen": 1},
     {"lr_scheduler": "cosine", "warmup_ratio": 0.3, "gradient_accumulation_steps": 2},
     {"precision": "bf16"},
     {"precision": "fp16"},

@@ -434,3 +434,16 @@ def test_blocks_computed_twice_learn_the_same(
     twice = _run(settings.replace(plain, {"training.gradient_checkpointing": True}))[0]
     assert twice[0].metrics["val_loss"] == pytest.approx(once[0].metrics["val_loss"], rel=1e-4)
     assert met > 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_learns_by_adapters_and_is_evaluated_untrained(
+    lesson: Callable[..., settings.Settings], name: str
+) -> None:
+    family = CASES[name].families[0]
+    untrained, _ = _run(lesson(name, family, epochs=0))
+    assert [each.step for each in untrained] == [1]
+    assert CASES[name].metric in untrained[0].metrics
+    seen, result = _run(lesson(name, family, epochs=2, adapter="lora", frozen_layers=1))
+    assert result.trainable_parameters < 5000
+    assert seen[-1].metrics["train_loss"] < seen[0].metrics["train_loss"]
