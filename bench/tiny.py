@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ def tokenizer(words: Iterable[str]) -> Any:
 def bert(tokenizer: Any, **sizes: int) -> Any:
     """The configuration of a BERT of three blocks, 32 wide, unless `sizes` say otherwise."""
     return transformers.BertConfig(vocab_size=len(tokenizer), **{**SIZES, **sizes})
+
+
+def save_with_images(folder: Path, config: Any, processor: str, **settings: Any) -> Path:
+    """Write a model of this configuration, always with the same weights, that reads images; the folder."""
+    torch.manual_seed(0)
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    said = {"image_processor_type": processor, **settings}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+    return folder
 
 
 def save(folder: Path, config: Any, tokenizer: Any) -> Path:

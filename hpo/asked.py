@@ -10,7 +10,7 @@ from typing import cast
 from hpo.errors import StudyError
 from hpo.space import Value
 from hpo.spec import StudySpec, settings_for
-from objectives import data, kinds, settings
+from objectives import kinds, settings
 from objectives.data import Table
 from objectives.errors import DataError
 from objectives.settings import Transfer
@@ -52,7 +52,7 @@ def ask(spec: StudySpec, params: Mapping[str, Value], where: Where) -> Asked:
     beside = [where.slice] if where.slice else []
     wanted = cast(Transfer, settings.replace(wanted, {"data.slice": where.slice}))
     try:
-        if data.fingerprint(wanted.data) != where.fingerprint:
+        if kinds.fingerprint(wanted.task, wanted.data) != where.fingerprint:
             return Asked(missing="the rows on this machine are not those of the study: their fingerprint is another")
         seed, test = settings.split_seed(wanted), where.split == "test"
         splits = kinds.load(wanted.task, wanted.data, seed, beside=beside, test=test)

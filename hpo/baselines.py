@@ -71,7 +71,7 @@ def divided(config: Config, spec: StudySpec, own: Plan) -> tuple[Transfer, Split
     assert isinstance(found, Transfer)  # noqa: S101 - no other has rows
     name, plain = own.spec.study, found.data.model_copy(update={"shots": None})
     try:
-        if data.fingerprint(plain) != own.fingerprint:
+        if kinds.fingerprint(found.task, plain) != own.fingerprint:
             raise StudyError(f"{name}: the rows are not those that it was made with; put the same files back")
         return found, kinds.load(found.task, plain, settings.split_seed(found), test=True)
     except ObjectiveError as error:

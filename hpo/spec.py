@@ -321,7 +321,7 @@ def check_inputs(
     if not isinstance(settings, Transfer):
         return None
     from hpo import fitting
-    from objectives import data, doubts, kinds
+    from objectives import doubts, kinds
     from objectives.errors import ObjectiveError
 
     try:
@@ -331,7 +331,7 @@ def check_inputs(
         splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
         _check_shots(spec, settings, data_root)
         labels = kinds.targets(settings.task, settings.data, splits)
-        fingerprint = data.fingerprint(settings.data)
+        fingerprint = kinds.fingerprint(settings.task, settings.data)
         fitting.check(settings, models(spec, data_root), spec.search)
     except ObjectiveError as error:
         key, _, message = f"objective.{error}".partition(": ")

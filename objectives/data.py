@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from objectives import domains, hub
+from objectives import domains, folders, hub
 from objectives.cleaning import clean
 from objectives.errors import DataError
 from objectives.settings import Data
@@ -44,13 +45,15 @@ class Splits:
 class Reads:
     """The columns that are read, the one whose classes divide the rows, and those where a cell may be empty.
 
-    `maybe` are read where they are there.
+    `maybe` are read where they are there. With `images` the cells of `data.text` are paths of images, which may come
+    without a table.
     """
 
     columns: Sequence[str]
     strata: str | None = None
     blank: Collection[str] = ()
     maybe: Collection[str] = ()
+    images: bool = False
 
 
 def load(
@@ -78,7 +81,8 @@ def load(
     wanted = dict.fromkeys([*reads.columns, *([data.group] if data.group else [])])
     test = test or data.score == "test"
     where = tuple(data.where.columns)
-    sources = _hub(data, [*wanted, *beside, *where], reads.maybe) if data.hub else _files(data)
+    named = (*wanted, *beside, *where)
+    sources = _hub(data, [*named], reads.maybe) if data.hub else _files(data, reads.images)
     own = "train" if "valid" in sources else None  # the file whose rows are looked at by no column beside
     reads = replace(reads, columns=[*wanted])
     tables = {
@@ -151,15 +155,22 @@ def _swapped(splits: Splits, label: str) -> str:
     return ": swap data.text and data.label" if text != label and are_classes(different, len(splits.train)) else ""
 
 
-def fingerprint(data: Data) -> str:
-    """What tells these rows from others: sha256 over the files' bytes, wherever they lie, or over the hub's words."""
+def fingerprint(data: Data, images: bool = False) -> str:
+    """What tells these rows from others: sha256 over the files' bytes, wherever they lie, or over the hub's words.
+
+    With `images` those are among the files. Raises DataError.
+    """
     digest = hashlib.sha256()
     if data.hub:
         prints = sorted((name, rows._fingerprint) for name, rows in _loaded(data).items())
         digest.update(repr((data.hub, data.config, data.revision, prints)).encode())
-    for key in _keys(data).values():
-        with open_binary(getattr(data, key), f"data.{key}") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for role, key in _keys(data).items():
+        path = getattr(data, key)
+        if not (images and Path(path).is_dir()):
+            with open_binary(path, f"data.{key}") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        if images and not path.lower().endswith(".zip"):  # which holds its own
+            digest.update(folders.digest(_files(data, images)[role](), data.text, f"data.{key}"))
     return digest.hexdigest()
 
 
@@ -175,9 +186,13 @@ def _keys(data: Data) -> dict[str, str]:
     return {"train": "path"} if data.path else {role: role for role in ROLES if getattr(data, role)}
 
 
-def _files(data: Data) -> dict[str, Callable[[], Table]]:
-    written = {"encoding": data.encoding, "delimiter": data.delimiter}
-    return {role: partial(read, getattr(data, key), f"data.{key}", **written) for role, key in _keys(data).items()}
+def _files(data: Data, images: bool = False) -> dict[str, Callable[[], Table]]:
+    table = partial(read, encoding=data.encoding, delimiter=data.delimiter)
+    found = {role: (getattr(data, key), f"data.{key}") for role, key in _keys(data).items()}
+    return {
+        role: partial(folders.read if images and folders.are_here(path) else table, path, key)
+        for role, (path, key) in found.items()
+    }
 
 
 def _hub(data: Data, columns: Sequence[str], maybe: Collection[str]) -> dict[str, Callable[[], Table]]:

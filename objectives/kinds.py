@@ -31,7 +31,8 @@ class Kind:
     """A kind of task, without what computes it.
 
     With `classes` each row has one class: rows are divided by it, few of each may be drawn, and the classes may be
-    weighed. With `blank` a row's label may be empty, with `pair` a second text is needed. `unknown` are addresses of
+    weighed. With `blank` a row's label may be empty, with `pair` a second text is needed. With `images` it
+    reads these, where others read texts. `unknown` are addresses of
     settings that mean nothing to it, and must stay at their defaults. `named` are the classes of metrics such as
     `f1[CLASS]`, from what there is to predict.
     `labels` says whether there is a column to predict: `some` rows have one, where a column has its usual name, or is
@@ -42,6 +43,7 @@ class Kind:
     classes: bool = False
     blank: bool = False
     pair: bool = False
+    images: bool = False
     unknown: Collection[str] = ()
     labels: Literal["all", "some", "none"] = "all"
     named: Callable[[tuple[str, ...]], tuple[str, ...]] = _same
@@ -49,6 +51,7 @@ class Kind:
 
 _UNWEIGHED = ("training.class_weights", "data.shots")
 _CHANGED = ("data.clean.strip_html", "data.clean.unicode")  # words and letters would not be where labels say
+_OF_TEXTS = ("model.pooling", "data.hub", "data.pair", "data.max_length", *_CHANGED)
 
 _READS_ALONE = (*_UNWEIGHED, "data.pair", "model.pooling")
 _ANY_TEXT = _of_label(labels.texts)
@@ -72,6 +75,7 @@ KINDS = {
     "summarization": Kind(_ANY_TEXT, unknown=_READS_ALONE),
     "text-generation": Kind(_ANY_TEXT, labels="some", unknown=_READS_ALONE),
     "fill-mask": Kind(_ANY_TEXT, labels="none", unknown=_READS_ALONE),
+    "image-classification": Kind(_of_label(rows.classes), classes=True, images=True, unknown=_OF_TEXTS),
 }
 """By the names of transformers' pipelines, where these tell them apart."""
 
@@ -81,10 +85,11 @@ OWN: Mapping[str, Collection[str]] = {
     "task.prompt": ("text-classification", "multi-label-classification", "text-regression"),
     **dict.fromkeys(("task.stride", "task.n_best", "task.max_answer_length"), ("question-answering",)),
     **dict.fromkeys(_WRITTEN, ("translation", "summarization")),
+    **dict.fromkeys(("data.image_size", "training.augmentation"), ("image-classification",)),
     "task.packing": ("text-generation",),
     "task.mask_share": ("fill-mask",),
 }
-"""Settings of the task that some kinds alone have, by address, and which these are."""
+"""Settings that some kinds of tasks alone have, by address, and which these are."""
 
 
 def check(settings: Transfer, searched: Collection[str] = ()) -> None:
@@ -99,7 +104,7 @@ def check(settings: Transfer, searched: Collection[str] = ()) -> None:
 
 
 def has(task: Task, address: str) -> bool:
-    """Whether a setting of the task, by its address, is one of this kind."""
+    """Whether a setting, by its address, is one of this kind."""
     return task.kind in OWN.get(address, KINDS)
 
 
@@ -115,7 +120,12 @@ def reads(task: Task, data: Data) -> Reads:
     label = data.label if kind.labels == "all" or (kind.labels == "some" and not usual) else None
     columns = tuple(name for name in (data.text, data.pair, label) if name is not None)
     maybe = (data.label,) if usual else ()
-    return Reads(columns, data.label if kind.classes else None, (data.label,) if kind.blank else (), maybe)
+    return Reads(columns, data.label if kind.classes else None, (data.label,) if kind.blank else (), maybe, kind.images)
+
+
+def fingerprint(task: Task, data: Data) -> str:
+    """What tells these rows from others, images among them where the task reads these; raises DataError."""
+    return rows.fingerprint(data, KINDS[task.kind].images)
 
 
 def targets(task: Task, data: Data, splits: Splits) -> tuple[str, ...]:
@@ -132,6 +142,11 @@ def texts(table: Table, data: Data) -> Sequence[str]:
     """What is read of each row, a pair as one text."""
     found = table.column(data.text)
     return found if data.pair is None else [" ".join(both) for both in zip(found, table.column(data.pair), strict=True)]
+
+
+def has_texts(settings: Transfer) -> bool:
+    """Whether rows are texts, whose words say something."""
+    return not KINDS[settings.task.kind].images
 
 
 def has_classes(settings: Transfer) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import accumulate, pairwise, takewhile
+from math import ceil
 from typing import Any
 
 from torch import nn
@@ -21,6 +22,8 @@ class Family:
     the stem that later blocks read, too; `paired` blocks return their states as the first of two; with `final_norm`
     every token's state passes a norm of the head before it is pooled. `decoder` are the blocks of an encoder-decoder's
     second side, fed by `decoder_stem`. Models that are not `given` states run their frozen blocks with every batch.
+    A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow each other at one
+    width, these together count as one.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
@@ -31,6 +34,18 @@ class Family:
     decoder: str | None = None
     decoder_stem: tuple[str, ...] = ()
     given: bool = True
+    images: bool = False
+    stages: Callable[[Any], Sequence[int]] | None = None
+
+
+def _repeats(config: Any) -> list[int]:
+    """EfficientNet's blocks by stage (arXiv 1905.11946), as its depth coefficient multiplies them."""
+    return [ceil(config.depth_coefficient * count) for count in config.num_block_repeats]
+
+
+def _mobile(_config: Any) -> tuple[int, ...]:
+    """MobileNetV2's blocks by width, the first of them being in its stem (arXiv 1801.04381, table 2)."""
+    return (2, 3, 4, 3, 3, 1)
 
 
 # DeBERTa's convolution joins the embeddings to the first block's output, so it is frozen with the two of them.
@@ -54,6 +69,11 @@ FAMILIES = {
     "albert": Family(("embeddings", "encoder.embedding_hidden_mapping_in"), "encoder.albert_layer_groups"),
     "bart": _BART,
     "bert": Family(),
+    "convnext": Family(blocks="encoder.stages", images=True, given=False),
+    "efficientnet": Family(blocks="encoder.blocks", images=True, given=False, stages=_repeats),
+    "mobilenet_v2": Family(("conv_stem",), "layer", images=True, given=False, stages=_mobile),
+    "resnet": Family(("embedder",), "encoder.stages", images=True, given=False),
+    "vit": Family(blocks="layers", images=True, given=False),
     "camembert": Family(),
     "deberta": _DEBERTA,
     "deberta-v2": _DEBERTA,
@@ -92,14 +112,22 @@ def family(model: Any, asked: str = "model.frozen_layers") -> Family:
     return found
 
 
+def _blocks(model: Any, family: Family) -> tuple[nn.Module, ...]:
+    """The blocks, or the stages that they form."""
+    blocks = tuple(at(model.base_model, family.blocks))
+    if family.stages is not None:
+        ends = pairwise(accumulate(family.stages(model.config), initial=0))
+        return tuple(nn.ModuleList(blocks[start:end]) for start, end in ends)
+    return blocks if family.images else tuple(_repeated(blocks, model.config.num_hidden_layers))
+
+
 def prefix(model: Any, asked: str = "model.frozen_layers") -> Prefix:
     """The parts of a transformers model before its head, of its encoder where it has a decoder beside it.
 
     Raises ModelError for a family not in FAMILIES, led by the address of the setting that asks.
     """
     of = family(model, asked)
-    blocks = tuple(at(model.base_model, of.blocks))
-    return Prefix(_found(model, of.stem), tuple(_repeated(blocks, model.config.num_hidden_layers)))
+    return Prefix(_found(model, of.stem), _blocks(model, of))
 
 
 def decoder(model: Any) -> Prefix | None:
@@ -117,11 +145,10 @@ def sides(model: Any, asked: str = "model.frozen_layers") -> tuple[Prefix, ...]:
 
 def only_side(model: Any, asked: str) -> Prefix:
     """The prefix of a model that has one; raises ModelError where a decoder stands beside an encoder."""
+    found = prefix(model, asked)
     if decoder(model) is not None:
-        raise ModelError(
-            f"{asked}: {model.config.model_type} has an encoder and a decoder; it is for models of one side"
-        )
-    return prefix(model, asked)
+        raise ModelError(f"{asked}: {model.config.model_type} has a decoder beside its encoder; it is for one of them")
+    return found
 
 
 def freeze(model: Any, frozen_layers: int, frozen_decoder_layers: int = 0) -> None:

@@ -29,6 +29,7 @@ OF_KIND: dict[str, Sequence[str]] = {
     "summarization": ("rouge1", "rouge2", "rougeL", *_TEXTS),
     "text-generation": ("perplexity",),
     "fill-mask": ("perplexity", "accuracy"),
+    "image-classification": ("accuracy", "auc", *_ONE_CLASS),
 }
 """What a kind of task records beside the losses; those with classes also the precision, recall and F1 of each."""
 

@@ -1,4 +1,4 @@
-"""Pretrained models: loaded with a new head, and their tokenizers."""
+"""Pretrained models: loaded with a new head, and what reads rows for them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
@@ -26,12 +28,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from objectives import hub, limits
+from objectives import hub, images, limits
 from objectives.errors import ModelError
 from objectives.pooling import Pooled
 from objectives.ready import needs_code
 from objectives.seeds import derive
-from objectives.settings import Model
+from objectives.settings import Data, Model
 from objectives.sources import Source, without_login
 
 
@@ -39,12 +41,14 @@ from objectives.sources import Source, without_login
 class Head:
     """What a task puts on top of a model: a class of transformers, and what its configuration calls the problem.
 
-    `logits` finds these in what the model returns. With `pools` the tokens become one vector before it.
+    `logits` finds these in what the model returns. With `pools` the tokens become one vector before it; with `images`
+    the model reads these.
     """
 
     architecture: Any
     problem: str | None = None
     pools: bool = False
+    images: bool = False
     logits: Callable[[Any], Tensor] = attrgetter("logits")
 
 
@@ -64,6 +68,7 @@ HEADS = {
     "seq2seq-lm": Head(AutoModelForSeq2SeqLM),
     "causal-lm": Head(AutoModelForCausalLM),
     "masked-lm": Head(AutoModelForMaskedLM),
+    "image-classification": Head(AutoModelForImageClassification, "single_label_classification", images=True),
 }
 """By the name that a task gives."""
 
@@ -119,6 +124,34 @@ def configuration(model: Model, source: Source, head: str, classes: Sequence[str
     if model.dropout is not None:
         _set_dropout(config, model.dropout)
     return config
+
+
+def reader(source: Source, head: str, data: Data, max_target_length: int = 0) -> Any:
+    """What reads rows for a model with this head, a tokenizer or an `images.Sight`; raises ModelError."""
+    if HEADS[head].images:
+        return _sight(source, data.image_size)
+    return tokenizer(source, data.max_length, max_target_length)
+
+
+def _sight(source: Source, image_size: int | None) -> images.Sight:
+    config = _published(source)
+    if getattr(config, "num_channels", 3) != 3:
+        raise ModelError(f"model.name: {source.full_name} reads images of {config.num_channels} channels; right is 3")
+    with _explained(source), quiet():
+        made = partial(
+            AutoImageProcessor.from_pretrained,
+            source.where,
+            revision=_revision(source, config),
+            trust_remote_code=source.allow_code,
+        )
+        found = made()
+        if image_size is not None:
+            found = made(**images.sizes(found, image_size))
+    own = config.image_size if config.model_type == "vit" else None  # there is a position for each patch
+    if image_size is not None and own not in (None, image_size, [image_size] * 2, (image_size,) * 2):
+        seen = f"{image_size}, and {source.full_name} has positions for images of {own}"
+        raise ModelError(f"data.image_size: {seen} pixels a side; right is null")
+    return images.sight(found)
 
 
 def tokenizer(source: Source, max_length: int, max_target_length: int = 0) -> Any:

@@ -64,7 +64,7 @@ def find(settings: Transfer, seed: int) -> Oddities:
     votes as clear are the row's own label in `RIGHT` of all cases. Rows of classes with too few training rows to be
     neighbours are not judged.
     """
-    if not kinds.has_classes(settings):
+    if not (kinds.has_classes(settings) and kinds.has_texts(settings)):
         return Oddities(0, 0, None, [])
     splits = kinds.load(settings.task, settings.data, seed, draw=settings.training.seed)
     whole = {"train": splits.train, "valid": splits.valid}

@@ -181,5 +181,5 @@ def _evaluation_seconds(school: trainer.School, clock: _Clock, pooled: bool) -> 
 
 
 def _padded(rows: Sequence[Example], batch: Sequence[int], pooled: bool = False) -> int:
-    """The tokens of a batch, each row as long as the longest; of pooled states one a row."""
-    return len(batch) * (1 if pooled else max(len(rows[row].tokens) for row in batch))
+    """The tokens of a batch, each row as long as the longest; of pooled states and of images one a row."""
+    return len(batch) * (1 if pooled else max(len(rows[row].tokens) or 1 for row in batch))

@@ -63,6 +63,7 @@ class Task(Setting):
         "summarization",
         "text-generation",
         "fill-mask",
+        "image-classification",
     ]
     prompt: str | None = Field(None, description="what is read in place of a text, such as 'Topic of {text}:'")
     stride: int = Field(128, ge=0, description="tokens that neighbouring windows of a long text share")
@@ -282,6 +283,7 @@ class Data(Setting):
     split: Split = Split()
     where: Where = Field(Where(), description="by column, the values of the rows that are kept once all are divided")
     shots: int | None = Field(None, ge=1, description="training rows of each class, drawn by training.seed; null: all")
+    image_size: int | None = Field(None, ge=4, description="pixels a side of an image; null is the model's own")
     max_length: int = Field(128, ge=4, description="tokens a row; the rest is cut off")
     encoding: str | None = Field(None, description="of text files; null guesses, and says so where it is not UTF-8")
     delimiter: str | None = Field(None, description="of .csv and .tsv files; null is a comma or a tab, by suffix")
@@ -359,6 +361,9 @@ class Training(Setting):
     max_grad_norm: float = Field(1.0, ge=0, description="0 does not clip")
     label_smoothing: Share = 0.0
     class_weights: Literal["none", "balanced"] = "none"
+    augmentation: Literal["none", "flip", "crop", "flip_crop"] = Field(
+        "none", description="of images that are trained on: mirrored by chance, shifted by up to an eighth, or both"
+    )
     stop: int | None = Field(None, ge=1, description="ends after so many evaluations of the whole schedule")
     early_stopping_patience: int | None = Field(None, ge=1, description="evaluations without a better val_loss")
     gradient_checkpointing: bool = Field(False, description="compute blocks twice, to keep less of them in memory")

@@ -116,7 +116,8 @@ def survey(settings: Transfer, seed: int, source: Source | None = None) -> Surve
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     filled = {name: table for name, table in tables.items() if table is not None}
     look = _Look(settings, filled, source, advice=advice)
-    for measure in (_rows, _classes, _missing, _repeats, _leaks, _near, _tokens):
+    of_texts = (_near, _tokens) if kinds.has_texts(settings) else ()
+    for measure in (_rows, _classes, _missing, _repeats, _leaks, *of_texts):
         measure(look)
     return Survey(look.measures, look.advice, list(look.tables))
 

@@ -50,7 +50,7 @@ class Lesson:
     class. With `frozen_dropout` what does not learn drops, too. `room` limits the rows that are computed at once;
     where an evaluation needs less, it is lowered. There may be no rows to validate on; `test` rows are scored once,
     when the training is over. `classes` are named in the order of the logits. `redraw` makes another of a batch to
-    train on, by torch's generator.
+    train on by what it draws from torch's generator, which is seeded before.
     """
 
     train: Sequence[Example]
@@ -140,6 +140,10 @@ class _Exam:
         self.examples, self.order = examples, by_length(examples)
         self.places = torch.tensor(self.order).argsort()
         self.batches: list[Batch] = []
+
+
+def _is_large(row: Example) -> bool:
+    return isinstance(row.about, Tensor) or (isinstance(row, Recalled) and len(row.states) > 1)
 
 
 class School:
@@ -235,12 +239,12 @@ class School:
         return torch.cat(losses).double().cpu()[exam.places], known
 
     def _batches(self, exam: _Exam, rows_at_once: int) -> Iterable[Batch]:
-        """All rows of an exam in batches, made once, unless they hold the states of all tokens: made one by one then,
-        since a padded copy of these may be larger than the model."""
+        """All rows of an exam in batches, made once, unless they hold the states of all tokens or images: made one by
+        one then, since a copy of these, padded or in floats, may be larger than the model."""
         if exam.batches and rows_at_once == self.room.evaluate:
             return exam.batches
         made = (self._batch(exam.examples, some) for some in chunks(exam.order, rows_at_once))
-        if any(isinstance(row, Recalled) and len(row.states) > 1 for row in exam.examples):
+        if any(map(_is_large, exam.examples)):
             return made
         exam.batches = list(made)
         return exam.batches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import chain
@@ -14,8 +14,8 @@ import torch
 
 from objectives import (
     adapters,
-    data,
     devices,
+    images,
     kinds,
     layers,
     lean,
@@ -31,7 +31,7 @@ from objectives import (
     worth,
 )
 from objectives.adapters import WRAPPING
-from objectives.batches import Example
+from objectives.batches import Batch, Example
 from objectives.cache import Cache
 from objectives.errors import ModelError, SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
@@ -63,7 +63,7 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
         _arranged(outline, settings, 0)
     if settings.training.layer_decay < 1 or settings.training.unfreeze_every is not None:
         layers.only_side(outline, "training.layer_decay, training.unfreeze_every")
-    return data.fingerprint(settings.data)
+    return kinds.fingerprint(settings.task, settings.data)
 
 
 def run(
@@ -231,7 +231,7 @@ def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows, what there is to predict in the order of the logits, and the tokenizer that pads them.
+    """Encoded rows, what there is to predict in the order of the logits, and what reads them, a tokenizer as a rule.
 
     `counts` are the rows as they were read, by split: a task may make several examples of one.
     """
@@ -275,8 +275,20 @@ def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.L
         logits=models.HEADS[task.head].logits,
         answers=task.answers,
         chances=task.chances,
-        redraw=partial(task.redraw, tokenizer=rows.tokenizer) if isinstance(task, tasks.Redraws) else None,
+        redraw=_redraw(settings, task, rows),
     )
+
+
+def _redraw(settings: Transfer, task: tasks.Task, rows: Rows) -> Callable[[Batch], Batch] | None:
+    """What changes a batch to train on by chance; None where each epoch sees its rows as they are."""
+    if isinstance(task, tasks.Redraws):
+        return partial(task.redraw, tokenizer=rows.tokenizer)
+    augmentation = settings.training.augmentation
+    return None if augmentation == "none" else partial(_varied, augmentation=augmentation)
+
+
+def _varied(batch: Batch, augmentation: str) -> Batch:
+    return replace(batch, inputs={name: images.varied(some, augmentation) for name, some in batch.inputs.items()})
 
 
 def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.Frozen | None:
@@ -307,7 +319,7 @@ def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: H
 
     Raises ObjectiveError, and what `heed` raises, called while the cache is waited for and read.
     """
-    fingerprint = data.fingerprint(settings.data)
+    fingerprint = kinds.fingerprint(settings.task, settings.data)
     kept = None if cache is None else Cache(cache.folder, cache.limit)
     seed = split_seed(settings)
     with lent(heed) as one:
@@ -344,7 +356,7 @@ def _encoded(
 ) -> Rows:
     """The rows as tokens, kept for the next trial of this process while they stay as they are."""
     task = tasks.of(wanted_task)
-    tokenizer = models.tokenizer(source, wanted.max_length, kinds.written_tokens(wanted_task))
+    tokenizer = models.reader(source, task.head, wanted, kinds.written_tokens(wanted_task))
     splits = kinds.load(wanted_task, wanted, seeds[0], draw=seeds[1])
     classes = kinds.targets(wanted_task, wanted, splits)
     reader = Reader(tokenizer, cache, heed)

@@ -11,8 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
+from objectives import images
 from objectives.adapters import around, is_wrapped, parted
 from objectives.errors import ModelError
 from objectives.models import HEADS, quiet
@@ -52,7 +53,7 @@ def _put(whole: Tensor, rows: Any, learned: Tensor) -> None:
 
 
 def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: Any) -> None:
-    """Write the model, its tokenizer and how a text is read into an empty folder; raises OSError.
+    """Write the model, its tokenizer or image processor, and how a row is read into an empty folder; raises OSError.
 
     A model with its architecture's own head is one that `transformers.pipeline` loads. With another pooling there is no
     class of transformers for the whole: the body is saved without a head, which stands beside it. Nor is there one for
@@ -71,11 +72,10 @@ def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: An
             model.save_pretrained(folder)
     except SafetensorError as error:  # what it says of a disk that is full
         raise OSError(str(error)) from error
-    tokenizer = deepcopy(tokenizer)  # other trials of this process read their rows with it
-    tokenizer.model_max_length = settings.data.max_length
-    if not settings.data.pair:
-        tokenizer.init_kwargs["model_input_names"] = list(INPUTS)
-    tokenizer.save_pretrained(folder)
+    if isinstance(tokenizer, images.Sight):
+        tokenizer.processor.save_pretrained(folder)
+    else:
+        _write_tokenizer(folder, settings, tokenizer)
     note = {
         "task": settings.task.kind,
         "settings": settings.task.model_dump(),
@@ -93,10 +93,18 @@ def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: An
     (folder / NOTE).write_text(json.dumps(note, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
 
+def _write_tokenizer(folder: Path, settings: Transfer, tokenizer: Any) -> None:
+    tokenizer = deepcopy(tokenizer)  # other trials of this process read their rows with it
+    tokenizer.model_max_length = settings.data.max_length
+    if not settings.data.pair:
+        tokenizer.init_kwargs["model_input_names"] = list(INPUTS)
+    tokenizer.save_pretrained(folder)
+
+
 def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any]:
-    """The model and the tokenizer of a folder that `write` has made; raises ModelError."""
-    own = HEADS[note.get("head", "sequence-classification")].architecture
-    kind = own if note["pooling"] == "head" else AutoModel
+    """The model of a folder that `write` has made, and its tokenizer or `Sight`; raises ModelError."""
+    head = HEADS[note.get("head", "sequence-classification")]
+    kind = head.architecture if note["pooling"] == "head" else AutoModel
     try:
         with quiet():
             model = kind.from_pretrained(
@@ -105,7 +113,8 @@ def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any
                 use_safetensors=True,
                 trust_remote_code=allow_code,
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=allow_code)
+            reader = AutoImageProcessor if head.images else AutoTokenizer
+            tokenizer = reader.from_pretrained(folder, trust_remote_code=allow_code)
         if note["pooling"] != "head":
             model = Pooled(model, note["pooling"], Head(**note.get("layers", {})))
             model.classifier.load_state_dict(load_file(folder / HEAD))
@@ -113,4 +122,4 @@ def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any
             model = around(model, note["around"], load_file(folder / VIRTUAL))
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {str(error).splitlines()[0]}") from error
-    return model.eval(), tokenizer
+    return model.eval(), images.sight(tokenizer) if head.images else tokenizer

@@ -30,6 +30,47 @@ _DEBERTA = {
     "conv_act": "gelu",
 }
 
+_WIDTHS = {"hidden_sizes": [8, 16, 32], "depths": [1, 2, 1]}
+
+IMAGES: dict[str, tuple[Callable[[], Any], str, dict[str, Any]]] = {
+    "convnext": (
+        lambda: transformers.ConvNextConfig(
+            **_WIDTHS, num_stages=3, patch_size=2, layer_scale_init_value=1.0, initializer_range=0.2
+        ),
+        "ConvNextImageProcessor",
+        {"size": {"shortest_edge": 16}, "crop_pct": 1.0},
+    ),
+    "efficientnet": (
+        lambda: transformers.EfficientNetConfig(width_coefficient=0.025, depth_coefficient=0.3, hidden_dim=32),
+        "EfficientNetImageProcessor",
+        {"size": {"height": 32, "width": 32}},
+    ),
+    "mobilenet_v2": (
+        lambda: transformers.MobileNetV2Config(depth_multiplier=0.025, finegrained_output=False),
+        "MobileNetV2ImageProcessor",
+        {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}},
+    ),
+    "resnet": (
+        lambda: transformers.ResNetConfig(**_WIDTHS, embedding_size=8, layer_type="basic"),
+        "ConvNextImageProcessor",
+        {"size": {"shortest_edge": 16}, "crop_pct": 1.0},
+    ),
+    "vit": (
+        lambda: transformers.ViTConfig(
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            intermediate_size=64,
+            image_size=16,
+            patch_size=4,
+            initializer_range=0.2,
+        ),
+        "ViTImageProcessor",
+        {"size": {"height": 16, "width": 16}},
+    ),
+}
+"""Families that read images: a configuration, and what tells the processor that goes with it."""
+
 CONFIGS: dict[str, Callable[[], Any]] = {
     "albert": lambda: transformers.AlbertConfig(**_SIZES, **_SMALL_EMBEDDING),
     "bert": lambda: transformers.BertConfig(**_SIZES),

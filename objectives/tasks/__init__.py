@@ -12,6 +12,7 @@ from objectives.batches import Batch, Example
 from objectives.data import Table
 from objectives.settings import Data
 from objectives.tasks.fill_mask import FillMask
+from objectives.tasks.image_classification import ImageClassification
 from objectives.tasks.multi_label_classification import MultiLabelClassification
 from objectives.tasks.question_answering import QuestionAnswering
 from objectives.tasks.text_classification import TextClassification
@@ -31,13 +32,13 @@ class Task(Protocol):
         """What the model ends in: a key of `models.HEADS`."""
 
     def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
-        """The rows as the model reads them, cut at `data.max_length` tokens, not padded.
+        """The rows as the model reads them: texts cut at `data.max_length` tokens, not padded, or images of one size.
 
         Without the column to predict, as rows to label come, their labels mean nothing.
         """
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
-        """A batch, padded to its longest row."""
+        """A batch, padded to its longest row; `tokenizer` is what reads rows of this kind."""
 
     def loss(
         self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
@@ -77,6 +78,7 @@ TASKS: dict[str, Callable[[settings.Task], Task]] = {
     "summarization": TextToText,
     "text-generation": TextGeneration,
     "fill-mask": FillMask,
+    "image-classification": ImageClassification,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import CONFIGS, GENERATORS, WORDS
+from families import CONFIGS, GENERATORS, IMAGES, WORDS
 
 from bench import tiny
 
@@ -24,6 +24,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     @cache
     def save(family: str) -> Path:
+        if family in IMAGES:
+            config, processor, settings = IMAGES[family]
+            folder = tmp_path_factory.mktemp("checkpoints") / family
+            return tiny.save_with_images(folder, config(), processor, **settings)
         config = {**CONFIGS, **GENERATORS}[family]()
         return tiny.save(tmp_path_factory.mktemp("checkpoints") / family, config, tiny.tokenizer(WORDS))
 

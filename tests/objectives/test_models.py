@@ -80,7 +80,8 @@ def test_freezes_the_embeddings_and_the_first_blocks(checkpoint: Checkpoint, fam
 
 def test_every_family_is_tested() -> None:
     alike = {"camembert": "roberta", "xlm-roberta": "roberta", "deberta": "deberta-v2"}
-    assert {alike.get(family, family) for family in layers.FAMILIES} - GENERATORS.keys() == PARTS.keys()
+    texts = {alike.get(family, family) for family, one in layers.FAMILIES.items() if not one.images}
+    assert texts - GENERATORS.keys() == PARTS.keys()
 
 
 @pytest.mark.parametrize("family", PARTS)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from families import WORDS
+from PIL import Image
 from transformers import AutoTokenizer
 
 from objectives import kinds, models, settings, sources, tasks, transfer, trial
@@ -35,7 +36,7 @@ class Case:
     """How a kind of task is learned in a moment: its rows, the score that shows it, and settings of its own.
 
     `without` are metrics of the kind that such rows have not; `agrees` tells whether what is said of a row is what its
-    last cell holds.
+    last cell holds; what frozen blocks compute is `cached`.
     """
 
     header: str
@@ -121,6 +122,21 @@ def _under(floor: float, times: float = 1.12) -> Callable[..., bool]:
 
 _PLAIN = 3 ** (1 / 6)  # one choice of three, in the six tokens after the first
 _SHORT = {"max_target_length": 8, "generation": {"num_beams": 2}}
+
+
+def _lit(draw: random.Random) -> str:
+    """Which half of an image is bright, by the name that it is drawn from."""
+    half, light, dark = draw.choice(["left", "right"]), draw.randrange(128, 256), draw.randrange(128)
+    return f"images/{half}-{light}-{dark}.png,{half}"
+
+
+def _draw(folder: Path, name: str) -> None:
+    half, light, dark = name.split("-")
+    image = Image.new("RGB", (16, 16), (int(dark),) * 3)
+    image.paste((int(light),) * 3, (0, 0, 8, 16) if half == "left" else (8, 0, 16, 16))
+    image.save(folder / f"{name}.png")
+
+
 CASES = {
     "text-classification": Case("text,label", _classified, "accuracy"),
     "text-classification of pairs": Case("text,pair,label", _alike, "accuracy", settings={"data": {"pair": "pair"}}),
@@ -150,6 +166,7 @@ CASES = {
     "summarization": Case(
         "text,label", _reversed, "rougeL", ("bart", "mbart"), settings={"task": _SHORT}, epochs=10, cached=False
     ),
+    "image-classification": Case("text,label", _lit, "accuracy", ("vit", "resnet"), cached=False),
 }
 
 
@@ -165,8 +182,13 @@ def lesson(tmp_path: Path, checkpoint: Checkpoint) -> Callable[..., settings.Set
         case, draw = CASES[name], random.Random(3)
         rows = [case.row(draw) for _ in range(240)]
         (tmp_path / "rows.csv").write_text("\n".join([case.header, *rows]) + "\n")
+        if kinds.KINDS[_kind(name)].images:
+            (tmp_path / "images").mkdir(exist_ok=True)
+            for row in rows:
+                _draw(tmp_path / "images", Path(row.partition(",")[0]).stem)
         split = {"train": 192, "valid": 24, "test": 24}
-        data = {"path": str(tmp_path / "rows.csv"), "max_length": 16, "split": split, **case.settings.get("data", {})}
+        length = {} if kinds.KINDS[_kind(name)].images else {"max_length": 16}
+        data = {"path": str(tmp_path / "rows.csv"), "split": split, **length, **case.settings.get("data", {})}
         training = {
             "epochs": epochs or case.epochs,
             "learning_rate": 3e-3,
@@ -180,7 +202,8 @@ def lesson(tmp_path: Path, checkpoint: Checkpoint) -> Callable[..., settings.Set
             masking = AutoTokenizer.from_pretrained(folder)
             masking.mask_token = "and"  # a word of the vocabulary, and of no row
             masking.save_pretrained(folder)
-        chosen = {"name": str(folder), "dropout": 0.0, **model}
+        dropout = {} if family == "resnet" else {"dropout": 0.0}
+        chosen = {"name": str(folder), **dropout, **model}
         task = {"kind": _kind(name), **case.settings.get("task", {})}
         return settings.parse({"task": task, "model": chosen, "data": data, "training": training})
 
@@ -225,6 +248,8 @@ def test_the_model_that_is_left_says_the_same_of_rows_without_labels(
     with (tmp_path / "rows.csv").open(newline="") as file:
         _, *rows = csv.reader(file)
     pairs = [row[1] for row in rows] if len(rows[0]) > 2 else None
+    if kinds.KINDS[_kind(name)].images:
+        rows = [[str(tmp_path / row[0]), *row[1:]] for row in rows]
     told = trial.predict(tmp_path / "model", [row[0] for row in rows], pairs)
     agreed = sum(CASES[name].agrees(one.label, row[-1]) for one, row in zip(told, rows, strict=True))
     assert agreed > 0.9 * len(rows)
