@@ -29,6 +29,9 @@ PIPELINES = {
 WINDOWED = ("question-answering",)
 """Kinds of tasks that read long texts in windows; transformers 5 has no pipeline for them."""
 
+OF_IMAGES = ("image-classification",)
+"""Kinds of tasks that read images, which a pipeline is given by their paths."""
+
 NOTE = "hpo.json"
 """What a worker has written beside the model, and what tells such a folder from others."""
 
@@ -111,6 +114,7 @@ def _use(note: Mapping[str, Any]) -> Iterator[str]:
     if _is_plain(note):
         pipeline, more = PIPELINES.get(note["task"], (note["task"], ""))
         asked = '{"text": "a text", "text_pair": "another"}' if note.get("pair") else '"a text"'
+        asked = '"a/photo.png"' if note["task"] in OF_IMAGES else asked
         yield from ("```python", "from transformers import pipeline", "")
         yield f'model = pipeline("{pipeline}", model="FOLDER"{more})'
         yield from (f"print(model({asked}))", "```", "")
@@ -124,7 +128,8 @@ def _use(note: Mapping[str, Any]) -> Iterator[str]:
             "transformers' own. The body is here, the head in `head.safetensors`."
         )
     yield "`hpo predict --model FOLDER FILE` labels the rows of a file."
-    yield f"Of a text the first {note['max_length']} tokens count."
+    if note["task"] not in OF_IMAGES:
+        yield f"Of a text the first {note['max_length']} tokens count."
 
 
 def _scores(verdict: Verdict) -> Iterator[str]:

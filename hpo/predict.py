@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hpo.card import NOTE
+from hpo.card import NOTE, OF_IMAGES
 from hpo.config import Config
 from hpo.errors import HpoError
-from objectives import settings, tables
+from objectives import folders, settings, tables
 from objectives.errors import DataError
 from objectives.tables import Table
 
@@ -24,6 +24,8 @@ def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
     """The rows of a file; raises HpoError."""
     try:
         written = settings.Data(path=file, encoding=encoding, delimiter=delimiter)  # checked as a study file's are
+        if Path(file).is_dir():
+            return folders.listed(file, "FILE")
         return tables.read(file, "FILE", encoding=written.encoding, delimiter=written.delimiter)
     except DataError as error:
         raise HpoError(str(error).removeprefix("FILE: ")) from error
@@ -43,7 +45,10 @@ def label(config: Config, model: Path, table: Table, text: str | None) -> list[d
     if taken := [name for name in ADDED if name in table.columns]:
         raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
     pairs = list(table.column(pair)) if pair else None
-    said = asked(config, model=str(model.absolute()), texts=list(table.column(column)), pairs=pairs)
+    texts = table.column(column)
+    if note.get("task") in OF_IMAGES:
+        texts = [str(folders.placed(table.source, cell).absolute()) for cell in texts]
+    said = asked(config, model=str(model.absolute()), texts=list(texts), pairs=pairs)
     columns = [*table.columns]
     values = zip(*(table.column(name) for name in columns), strict=True)
     return [dict(zip((*columns, *ADDED), (*row, *found), strict=True)) for row, found in zip(values, said, strict=True)]

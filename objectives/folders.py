@@ -45,6 +45,14 @@ def read(path: str, key: str = "data.path") -> Table:
     return Table(dict(zip(COLUMNS, ([name for name, _ in rows], [parts[0] for _, parts in rows]), strict=True)), source)
 
 
+def listed(path: str, key: str) -> Table:
+    """All images below a folder, in order of their paths, without classes; raises DataError naming `key`."""
+    names = [name for name in sorted(_below(Path(path))) if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    if not names:
+        raise DataError(key, f"{located(path)}: has no image; right are {', '.join(SUFFIXES)}")
+    return Table({"text": names}, located(path))
+
+
 def images(table: Table, column: str, key: str) -> Iterator[bytes]:
     """The file of each row, one after the other; raises DataError where one is missing."""
     with _opened(table.source, key) as one:

@@ -167,6 +167,14 @@ def test_an_archive_holds_the_same(drawn: Path, tmp_path: Path) -> None:
     assert [*folders.images(table, "text", "data.path")] == [*folders.images(plain, "text", "data.path")]
 
 
+def test_images_without_classes_are_listed(drawn: Path) -> None:
+    (drawn / "dark" / "notes.txt").write_text("no image")
+    assert folders.listed(str(drawn / "dark"), "FILE").columns == {"text": [f"{number}.png" for number in range(6)]}
+    (drawn / "empty").mkdir()
+    with pytest.raises(ObjectiveError, match="empty: has no image; right are .png, "):
+        folders.listed(str(drawn / "empty"), "FILE")
+
+
 def _study(path: Path, checkpoint: Path, **data: Any) -> Any:
     return settings.parse(
         {"task": "image-classification", "model": str(checkpoint), "data": {"path": str(path), **data}}
