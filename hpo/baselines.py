@@ -101,6 +101,8 @@ def made(
     `tfidf` learns from as many rows of each class as these did, once each, drawn by the same seeds. The others have no
     use of few rows.
     """
+    if kind != "majority" and not kinds.has_texts(here.objective):
+        raise HpoError(f"--baseline {kind}: reads words, and these rows are images; right is majority")
     if kind == "tfidf":
         counts = dict.fromkeys(one.shots for one in among)
         for shots in counts:

@@ -1,4 +1,4 @@
-"""Rows that are images: a folder or an archive with a folder for each class, or a table of paths."""
+"""Rows that are images: a folder or archive of a folder for each class, or a table of paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as a model reads them: decoded and brought to its size once, made numbers batch by batch."""
+"""Images as a model reads them: decoded and resized once, made numbers batch by batch."""
 
 from __future__ import annotations
 

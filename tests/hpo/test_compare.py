@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pets
@@ -21,6 +21,10 @@ from hpo.promotion import Candidate, Promotion
 from hpo.scores import Said
 from hpo.store import Plan, open_store
 from hpo.verdict import Retraining, Standing, Verdict
+from objectives import settings
+from objectives.rules import Labelled
+from objectives.settings import Transfer
+from objectives.tables import Table
 
 Run = Callable[..., Any]
 CLASSES = ("neg", "pos")
@@ -171,6 +175,17 @@ def test_wrong_uses_end_in_one_line(run: Run, config: Config, file: Path) -> Non
     assert (said.code, said.err.count("\n")) == (1, 1)
     assert "pets has no predictions on its test rows: hpo promote -s pets --top 1 makes them" in said.err
     assert "pets: no trial is complete yet" in run("compare", "pets", "--promote").err
+
+
+def test_images_have_no_words_for_a_rule_to_read(config: Config) -> None:
+    table = Table({"text": ["a.png", "b.png"], "label": ["neg", "pos"]})
+    rows = Labelled(table.column("text"), table.column("label"))
+    chosen = settings.parse({"task": "image-classification", "data": "rows.csv"})
+    ground = baselines.Ground(cast(Transfer, chosen), CLASSES, table, rows, rows)
+    for kind in ("tfidf", "zero-shot"):
+        with pytest.raises(HpoError, match=f"--baseline {kind}: reads words, and these rows are images; right is maj"):
+            next(baselines.made(config, ground, kind, {}, []))
+    assert next(baselines.made(config, ground, "majority", {}, [])).name == "majority"
 
 
 def test_the_names_of_the_command_are_those_of_the_code() -> None:

@@ -15,8 +15,22 @@ from families import IMAGES
 from PIL import Image
 from torch import nn
 
-from objectives import folders, images, kinds, layers, models, settings, sources, transfer, trial
+from objectives import (
+    folders,
+    images,
+    kinds,
+    layers,
+    models,
+    odd,
+    rehearsal,
+    settings,
+    sources,
+    survey,
+    transfer,
+    trial,
+)
 from objectives.errors import ObjectiveError
+from objectives.host import Host
 from objectives.settings import Model
 
 Checkpoint = Callable[[str], Path]
@@ -171,7 +185,7 @@ def test_images_without_classes_are_listed(drawn: Path) -> None:
     (drawn / "dark" / "notes.txt").write_text("no image")
     assert folders.listed(str(drawn / "dark"), "FILE").columns == {"text": [f"{number}.png" for number in range(6)]}
     (drawn / "empty").mkdir()
-    with pytest.raises(ObjectiveError, match="empty: has no image; right are .png, "):
+    with pytest.raises(ObjectiveError, match=r"empty: has no image; right are \.png, "):
         folders.listed(str(drawn / "empty"), "FILE")
 
 
@@ -337,3 +351,14 @@ def test_a_pipeline_of_transformers_says_the_same(drawn: Path, checkpoint: Check
     assert [one.label for one in own] == [one["label"] for (one,) in said]
     assert [one.probability for one in own] == pytest.approx([one["score"] for (one,) in said], abs=1e-5)
     assert len({one.probability for one in own}) > 2
+
+
+def test_a_dry_run_and_a_survey_read_no_words(drawn: Path, checkpoint: Checkpoint) -> None:
+    chosen = settings.replace(_study(drawn, checkpoint("resnet")), {"training.seed": 1, "training.batch_size": 4})
+    found = rehearsal.rehearse(chosen, Host("cpu", 1))  # type: ignore[arg-type]
+    assert found.steps == 6
+    assert found.seconds["train"] > 0
+    looked = survey.survey(chosen, 1)  # type: ignore[arg-type]
+    assert looked.measures["rows"] == {"train": 8, "valid": 2, "test": 2}
+    assert [name for name in looked.measures if "token" in name or "near" in name] == []
+    assert odd.find(chosen, 1).looked == 0  # type: ignore[arg-type]

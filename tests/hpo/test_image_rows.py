@@ -1,0 +1,64 @@
+"""Rows of images given to a model: each by its path, wherever the table that names it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo import card, predict
+from hpo.config import Config
+from hpo.errors import HpoError
+
+NOTE = {"task": "image-classification", "text": "text", "label": "label", "pair": None, "pooling": "head", "clean": {}}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the labelling process is asked, which answers `cat` to all."""
+    questions = list[dict[str, Any]]()
+
+    def answer(_config: Config, **question: Any) -> list[tuple[str, float]]:
+        questions.append(question)
+        return [("cat", 0.9)] * len(question["texts"])
+
+    monkeypatch.setattr(predict, "asked", answer)
+    return questions
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model's folder, as far as it is looked at before it is loaded."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / card.NOTE).write_text(json.dumps(NOTE))
+    return tmp_path / "model"
+
+
+def test_paths_count_from_the_tables_folder(
+    config: Config, model: Path, asked: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("text\nphotos/a.png\n/b.png\n")
+    said = predict.label(config, model, predict.rows(str(tmp_path / "rows.csv"), None, None), None)
+    assert asked[0]["texts"] == [str(tmp_path / "photos" / "a.png"), "/b.png"]
+    assert said[0] == {"text": "photos/a.png", "prediction": "cat", "probability": 0.9}
+
+
+def test_all_images_of_a_folder(config: Config, model: Path, asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    (tmp_path / "photos" / "notes.txt").touch()
+    predict.label(config, model, predict.rows(str(tmp_path / "photos"), None, None), None)
+    assert asked[0]["texts"] == [str(tmp_path / "photos" / "a.png")]
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    with pytest.raises(HpoError, match=r": has no image; right are \.png"):
+        predict.rows(str(tmp_path), None, None)
+
+
+def test_a_card_says_that_a_pipeline_reads_a_path() -> None:
+    said = "\n".join(card._use(NOTE))
+    assert 'print(model("a/photo.png"))' in said
+    assert "tokens count" not in said
