@@ -234,10 +234,11 @@ def _hub_table(data: Data, name: str, rows: Any, columns: Collection[str]) -> Ta
 
 
 def _hub_column(rows: Any, column: str) -> list[str]:
-    """A column as text, a class by its name; hubs mark rows without a class with -1."""
-    name = getattr(rows.features[column], "int2str", None)
+    """A column as text, a class by its name, lists of classes, too; hubs mark rows without a class with -1."""
+    feature = rows.features[column]
+    name, listed = (getattr(one, "int2str", None) for one in (feature, getattr(feature, "feature", None)))
     if name is None:
-        return [as_text(value) for value in rows[column]]
+        return [as_text(listed(value) if listed and value else value) for value in rows[column]]
     return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
 
 

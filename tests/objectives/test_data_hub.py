@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from objectives import data
+from objectives import data, kinds
 from objectives.errors import DataError
-from objectives.settings import Data
+from objectives.settings import Data, parse
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def hub(tmp_path, monkeypatch):
     return _hub
 
 
+TAGS = ["O", "B-LOC"]
 HUBS = [
     ({"train": 20, "validation": 6, "test": 4}, {}, (20, 6, 4)),
     ({"train": 20, "validation": 6}, {}, (20, 6, None)),
@@ -83,6 +84,20 @@ def test_a_hub_s_class_labels_become_their_names(monkeypatch):
     loaded["train"] = datasets.Dataset.from_dict({**rows, "label": [0, 1] * 9 + [-1, None]}, features=features)
     with pytest.raises(DataError, match=r"^data.label: some/set, train, row 19: .* as in 2 of 20 rows"):
         data.load(Data(hub="some/set"), 0)
+
+
+def test_a_hub_s_lists_of_classes_become_lists_of_their_names(monkeypatch):
+    import datasets
+
+    tags = datasets.List(datasets.ClassLabel(names=TAGS))
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": tags})
+    rows = {"tokens": [["in", "New York"], ["so"]] * 10, "ner_tags": [[0, 1], [0]] * 10}
+    loaded = {"train": datasets.Dataset.from_dict(rows, features=features)}
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: loaded)
+    chosen = parse({"task": "ner", "data": {"hub": "some/set", "text": "tokens", "label": "ner_tags"}})
+    splits = kinds.load(chosen.task, chosen.data, 0)
+    assert set(splits.train.column("ner_tags")) == {'["O", "B-LOC"]', '["O"]'}
+    assert kinds.targets(chosen.task, chosen.data, splits) == ("B-LOC", "O")
 
 
 def test_a_hub_s_fingerprint_is_the_data_set_s(hub):
