@@ -17,6 +17,7 @@ from hpo.intervals import Interval
 from hpo.promotion import Candidate
 from hpo.trained import Models
 from hpo.verdict import Comparison, Verdict
+from objectives import kinds
 
 PIPELINES = {
     "text-classification": ("text-classification", ", truncation=True"),
@@ -25,9 +26,6 @@ PIPELINES = {
     "token-classification": ("token-classification", ', aggregation_strategy="first"'),
 }
 """The pipeline of transformers for a kind of task, where it has another name or wants to be told more."""
-
-WINDOWED = ("question-answering",)
-"""Kinds of tasks that read long texts in windows; transformers 5 has no pipeline for them."""
 
 OF_IMAGES = ("image-classification",)
 """Kinds of tasks that read images, which a pipeline is given by their paths."""
@@ -106,7 +104,7 @@ def _is_plain(note: Mapping[str, Any]) -> bool:
 
 def _use(note: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Use", "")
-    if note["task"] in WINDOWED:
+    if kinds.KINDS[note["task"]].windows:  # transformers 5 has no pipeline for them
         yield "transformers has no pipeline for it; `AutoModelForQuestionAnswering` loads the model."
         yield "`hpo predict --model FOLDER FILE` answers the questions of a file."
         yield f"A text is read in windows of {note['max_length']} tokens."

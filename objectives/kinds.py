@@ -31,12 +31,11 @@ class Kind:
     """A kind of task, without what computes it.
 
     With `classes` each row has one class: rows are divided by it, few of each may be drawn, and the classes may be
-    weighed. With `blank` a row's label may be empty, with `pair` a second text is needed. With `images` it
-    reads these, where others read texts. `unknown` are addresses of
-    settings that mean nothing to it, and must stay at their defaults. `named` are the classes of metrics such as
-    `f1[CLASS]`, from what there is to predict.
-    `labels` says whether there is a column to predict: `some` rows have one, where a column has its usual name, or is
-    named.
+    weighed. With `blank` a row's label may be empty, with `pair` a second text is needed. With `images` it reads these,
+    where others read texts; with `windows` a long text is read in several, and none of it is cut off. `unknown` are
+    addresses of settings that mean nothing to it, and must stay at their defaults. `named` are the classes of metrics
+    such as `f1[CLASS]`, from what there is to predict. `labels` says whether there is a column to predict: `some` rows
+    have one, where a column has its usual name, or is named.
     """
 
     targets: Targets
@@ -44,6 +43,7 @@ class Kind:
     blank: bool = False
     pair: bool = False
     images: bool = False
+    windows: bool = False
     unknown: Collection[str] = ()
     labels: Literal["all", "some", "none"] = "all"
     named: Callable[[tuple[str, ...]], tuple[str, ...]] = _same
@@ -69,6 +69,7 @@ KINDS = {
         answers.spans,
         blank=True,
         pair=True,
+        windows=True,
         unknown=(*_UNWEIGHED, "training.label_smoothing", "model.pooling", *_CHANGED),
     ),
     "translation": Kind(_ANY_TEXT, unknown=_READS_ALONE),

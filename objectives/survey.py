@@ -220,15 +220,20 @@ def _tokens(look: _Look) -> None:
         middle, high = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
         look.measures["tokens: median, 95 %, most"][name] = Lengths(middle, high, lengths[-1])
         cut = sum(length > limit for length in lengths)
-        look.measures[f"cut at max_length {limit}"][name] = Share(cut, len(lengths))
+        what = "in several windows of" if _in_windows(look) else "cut at max_length"
+        look.measures[f"{what} {limit}"][name] = Share(cut, len(lengths))
         look.measures["unknown tokens"][name] = Share(count.unknown, sum(lengths))
     look.advice.extend(_of_tokens(look, counts))
+
+
+def _in_windows(look: _Look) -> bool:
+    return kinds.KINDS[look.settings.task.kind].windows
 
 
 def _of_tokens(look: _Look, counts: Mapping[str, tokens.Counts]) -> Iterator[str]:
     lengths = [length for count in counts.values() for length in count.lengths]
     cut = sum(length > look.settings.data.max_length for length in lengths)
-    if cut > 0.1 * len(lengths):
+    if cut > 0.1 * len(lengths) and not _in_windows(look):
         yield f"{_share(cut, len(lengths))} of the texts are cut off: raise data.max_length"
     unknown = sum(count.unknown for count in counts.values())
     if unknown > 0.05 * sum(lengths):

@@ -21,6 +21,7 @@ from objectives.answers import SPAN, SPAN_OR_NONE, Answer, answers_of
 from objectives.batches import Example
 from objectives.errors import DataError, ModelError
 from objectives.settings import Data, Task
+from objectives.survey import survey
 from objectives.tables import Table, read
 from objectives.tasks.question_answering import Asked
 from objectives.tokenized import Reader
@@ -150,6 +151,21 @@ def test_windows_of_a_question_are_joined() -> None:
     assert told(said, asked, SPAN_OR_NONE) == ["b", ""]
     doubted = [logits({0: 9.0}, {0: 9.0}), logits({0: 1.0, 2: 2.0}, {0: 1.0, 2: 2.0})]
     assert told(doubted, asked[:2], SPAN_OR_NONE) == ["b"]
+
+
+def test_a_long_text_is_read_in_windows_and_not_cut(tmp_path: Any, bert: Any) -> None:
+    rows = "".join(f"so very,film {row} {'the film was good and ' * 20},good\n" for row in range(20))
+    (tmp_path / "rows.csv").write_text("text,pair,label\n" + rows)
+    chosen = settings.parse(
+        {
+            "task": "qa",
+            "model": str(bert),
+            "data": {"path": str(tmp_path / "rows.csv"), "pair": "pair", "max_length": 32},
+        }
+    )
+    found = survey(chosen, 0)  # type: ignore[arg-type]
+    assert str(found.measures["in several windows of 32"]["train"]) == "100 %"
+    assert not any("cut off" in line for line in found.advice)
 
 
 def test_scores_are_those_of_squad() -> None:

@@ -190,7 +190,7 @@ def lesson(tmp_path: Path, checkpoint: Checkpoint) -> Callable[..., settings.Set
         length = {} if kinds.KINDS[_kind(name)].images else {"max_length": 16}
         data = {"path": str(tmp_path / "rows.csv"), "split": split, **length, **case.settings.get("data", {})}
         training = {
-            "epochs": epochs or case.epochs,
+            "epochs": case.epochs if epochs is None else epochs,
             "learning_rate": 3e-3,
             "precision": "fp32",
             "seed": 1,
