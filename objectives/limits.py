@@ -12,6 +12,9 @@ OFFSET = ("camembert", "mpnet", "roberta", "xlm-roberta")
 """Architectures that count their positions from the padding token's index on."""
 
 _BLOCKS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers")
+_STAGES = {"convnext": "depths", "efficientnet": "num_block_repeats", "mobilenet_v2": "", "resnet": "depths"}
+"""Architectures whose stages are what freezes, and which list of their configuration has one entry for each."""
+
 _POSITIONS = ("max_position_embeddings", "n_positions")
 
 
@@ -28,7 +31,15 @@ def read(source: Source) -> Limits:
         config = json.loads((Path(source.where) / "config.json").read_bytes())
     except (OSError, ValueError):  # what is wrong with it, transformers will say
         return Limits()
-    return Limits(_tokens(config), _number(config, _BLOCKS)) if isinstance(config, dict) else Limits()
+    return Limits(_tokens(config), _blocks(config)) if isinstance(config, dict) else Limits()
+
+
+def _blocks(config: dict[str, Any]) -> int | None:
+    listed = _STAGES.get(str(config.get("model_type")))
+    if listed is None:
+        return _number(config, _BLOCKS)
+    stages = config.get(listed)
+    return len(stages) if isinstance(stages, list) else None
 
 
 def _tokens(config: dict[str, Any]) -> int | None:

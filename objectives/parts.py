@@ -60,8 +60,8 @@ def _kind(settings: Transfer, device: str) -> Hashable:
     model = settings.model.model_copy(update={"dropout": None})
     training = settings.training
     numbers = (training.batch_size, training.eval_batch_size, training.precision, training.optimizer)
-    how = (settings.task, training.gradient_checkpointing)
-    return (model, settings.data.max_length, *numbers, *how, device)
+    rows = (settings.data.max_length, settings.data.image_size, settings.task)
+    return (model, *rows, *numbers, training.gradient_checkpointing, device)
 
 
 def fitting(work: Callable[[int], Answer], rows: int) -> Answer:

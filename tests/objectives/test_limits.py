@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from objectives import limits, models
+from objectives import layers, limits, models
 from objectives.limits import Limits
 from objectives.sources import Source
 
@@ -25,6 +25,13 @@ def test_every_family_has_the_limits_that_its_model_has(checkpoint: Callable[[st
     found = limits.read(source(checkpoint(family)))
     longest = models._positions(transformers.AutoConfig.from_pretrained(checkpoint(family)))
     assert found == Limits(longest if longest < 10**6 else None, 3)
+
+
+@pytest.mark.parametrize("family", ["convnext", "efficientnet", "mobilenet_v2", "resnet", "vit"])
+def test_of_images_the_stages_count_where_they_are_listed(checkpoint: Callable[[str], Path], family: str) -> None:
+    model = transformers.AutoModelForImageClassification.from_pretrained(checkpoint(family))
+    stages = None if family == "mobilenet_v2" else len(layers.prefix(model).blocks)
+    assert limits.read(source(checkpoint(family))) == Limits(None, stages)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"model_type": "roberta", "max_position_embeddings": 40})])
