@@ -27,6 +27,14 @@ PIPELINES = {
 }
 """The pipeline of transformers for a kind of task, where it has another name or wants to be told more."""
 
+_ASKED = {"image-classification": '"a/photo.png"', "fill-mask": 'f"a {model.tokenizer.mask_token} text"'}
+WITHOUT_PIPELINE = {
+    "question-answering": "AutoModelForQuestionAnswering",
+    "translation": "AutoModelForSeq2SeqLM",
+    "summarization": "AutoModelForSeq2SeqLM",
+}
+"""Kinds of tasks for which transformers 5 has no pipeline, and what loads their models."""
+
 OF_IMAGES = ("image-classification",)
 """Kinds of tasks that read images, which a pipeline is given by their paths."""
 
@@ -104,30 +112,39 @@ def _is_plain(note: Mapping[str, Any]) -> bool:
 
 def _use(note: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Use", "")
-    if kinds.KINDS[note["task"]].windows:  # transformers 5 has no pipeline for them
-        yield "transformers has no pipeline for it; `AutoModelForQuestionAnswering` loads the model."
-        yield "`hpo predict --model FOLDER FILE` answers the questions of a file."
-        yield f"A text is read in windows of {note['max_length']} tokens."
-        return
-    if _is_plain(note):
-        pipeline, more = PIPELINES.get(note["task"], (note["task"], ""))
-        asked = '{"text": "a text", "text_pair": "another"}' if note.get("pair") else '"a text"'
-        asked = '"a/photo.png"' if note["task"] in OF_IMAGES else asked
-        yield from ("```python", "from transformers import pipeline", "")
-        yield f'model = pipeline("{pipeline}", model="FOLDER"{more})'
-        yield from (f"print(model({asked}))", "```", "")
-        if any(note["clean"][name] not in (False, "none") for name in note["clean"]):
-            yield f"Texts were cleaned before ({note['clean']}): `hpo predict` does it, a pipeline does not."
-        if prompt := note.get("settings", {}).get("prompt"):
-            yield f"Texts stand in a prompt, `{prompt}`: `hpo predict` puts them there, a pipeline does not."
+    if note["task"] in WITHOUT_PIPELINE:
+        yield f"transformers has no pipeline for it; `{WITHOUT_PIPELINE[note['task']]}` loads the model."
+    elif _is_plain(note):
+        yield from _piped(note)
+    elif around := note.get("around"):
+        yield (
+            "`transformers.pipeline` does not load it: virtual tokens stand around it "
+            f"(`model.adapter: {around}`), which are beside it here."
+        )
     else:
         yield (
             f"`transformers.pipeline` does not load it: its head (`model.pooling: {note['pooling']}`) is none of "
             "transformers' own. The body is here, the head in `head.safetensors`."
         )
-    yield "`hpo predict --model FOLDER FILE` labels the rows of a file."
-    if note["task"] not in OF_IMAGES:
+    yield "`hpo predict --model FOLDER FILE` says of each row of a file what it predicts."
+    if kinds.KINDS[note["task"]].windows:
+        yield f"A text is read in windows of {note['max_length']} tokens."
+    elif note["task"] not in OF_IMAGES:
         yield f"Of a text the first {note['max_length']} tokens count."
+
+
+def _piped(note: Mapping[str, Any]) -> Iterator[str]:
+    """A model that a pipeline of transformers loads."""
+    pipeline, more = PIPELINES.get(note["task"], (note["task"], ""))
+    asked = '{"text": "a text", "text_pair": "another"}' if note.get("pair") else '"a text"'
+    asked = _ASKED.get(note["task"], asked)
+    yield from ("```python", "from transformers import pipeline", "")
+    yield f'model = pipeline("{pipeline}", model="FOLDER"{more})'
+    yield from (f"print(model({asked}))", "```", "")
+    if any(note["clean"][name] not in (False, "none") for name in note["clean"]):
+        yield f"Texts were cleaned before ({note['clean']}): `hpo predict` does it, a pipeline does not."
+    if prompt := note.get("settings", {}).get("prompt"):
+        yield f"Texts stand in a prompt, `{prompt}`: `hpo predict` puts them there, a pipeline does not."
 
 
 def _scores(verdict: Verdict) -> Iterator[str]:

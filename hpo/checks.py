@@ -12,7 +12,7 @@ from hpo import listed, methods, ranges, rules, space
 from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
 from hpo.rules import Stop
 from objectives import settings
-from objectives.measures import LOSSES, METRICS, OF_KIND, Direction, class_of, direction, recorded
+from objectives.measures import LOSSES, OF_KIND, Direction, class_of, direction, recorded
 from objectives.settings import Own, Setting, Settings, Simulated, Transfer, addresses, kind_of
 
 _LENGTHS = ("training.epochs", "training.evaluations_per_epoch", "simulated.evaluations", "python.evaluations")
@@ -177,7 +177,9 @@ def _check_metric(metric: str, objective: Any, towards: Any) -> None:
 def _check_own_metric(metric: str, objective: Any, towards: Any) -> None:
     """Refuses a name that no task records, unless a function of one's own does, with a direction; ComplaintError."""
     if kind_of(objective) is not Own:
-        advice = nearest(metric, [*METRICS, "precision[CLASS]", "recall[CLASS]", "f1[CLASS]"])
+        kind = _kind(objective) or "text-classification"
+        of_class = ("precision[CLASS]", "recall[CLASS]", "f1[CLASS]") if recorded("f1[CLASS]", kind) else ()
+        advice = nearest(metric, [*LOSSES, *OF_KIND[kind], *of_class])
         raise ComplaintError(Complaint("metric", f"{shown(metric)} is unknown; {advice}"))
     if not metric.isidentifier():
         message = f"{shown(metric)} is no name of a metric; letters, digits and _ are right"
