@@ -17,6 +17,7 @@ from hpo.promotion import SUFFIX
 from hpo.report import Report, Row
 from hpo.scores import Said
 from hpo.spec import StudySpec
+from objectives import kinds
 from objectives.settings import Transfer
 
 _METRICS = {"accuracy": "accuracy", "f1_macro": "f1_macro", "loss": "val_loss"}
@@ -118,10 +119,10 @@ def _study(rows: Report, wish: Wish) -> tuple[str, str, StudySpec]:
 
 
 def _objective(spec: StudySpec) -> Transfer:
-    """The settings of a study that classifies texts; raises StudyError."""
+    """The settings of a study whose rows have a class each; raises StudyError."""
     if not isinstance(spec.objective, Transfer):
         raise StudyError(f"{spec.study}: a simulated objective has no rows to be wrong about; right is one that trains")
-    if spec.objective.task.kind != "text-classification":
+    if not kinds.has_classes(spec.objective):
         raise StudyError(
             f"{spec.study}: {spec.objective.task.kind} keeps no predictions of rows; text-classification does"
         )

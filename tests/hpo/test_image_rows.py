@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hpo import card, predict
+from hpo import card, inspection, predict, spec
 from hpo.config import Config
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StudyError
 
 NOTE = {"task": "image-classification", "text": "text", "label": "label", "pair": None, "pooling": "head", "clean": {}}
 
@@ -62,3 +62,18 @@ def test_a_card_says_that_a_pipeline_reads_a_path() -> None:
     said = "\n".join(card._use(NOTE))
     assert 'print(model("a/photo.png"))' in said
     assert "tokens count" not in said
+
+
+@pytest.mark.parametrize(("task", "fits"), [("image-classification", True), ("multi-label-classification", False)])
+def test_mistakes_are_of_rows_with_a_class_each(tmp_path: Path, task: str, fits: bool) -> None:
+    file = tmp_path / "animals.yaml"
+    file.write_text(
+        f"study: animals\nobjective: {{task: {task}, data: rows.csv}}\n"
+        "search: {training.learning_rate: {low: 1e-4, high: 1e-1, log: true}}\ntrials: 1\n"
+    )
+    found = spec.load(file)
+    if fits:
+        assert inspection._objective(found) == found.objective
+        return
+    with pytest.raises(StudyError, match=f"animals: {task} keeps no predictions of rows"):
+        inspection._objective(found)
