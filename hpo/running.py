@@ -242,7 +242,8 @@ class RunningTrial:
             return True
         if step > self._reported_step:
             self.trial.report(value, step)
-        return (self._first or search.decides(self.spec, step)) and self.trial.should_prune()
+        asked = self._first or search.decides(self.spec, step)
+        return asked and bool(self.trial.should_prune())  # some of Optuna's pruners answer with NumPy's
 
     def _record(self, connection: Connection, evaluation: Evaluation, attempt: int, prune: bool) -> None:
         connection.execute(

@@ -185,6 +185,18 @@ def test_a_trial_that_trained_to_its_end_is_not_pruned(store: Store, step: int, 
     assert trial.report(Evaluation(step, float(step), {"val_loss": loss})) is pruned
 
 
+@pytest.mark.parametrize(("loss", "pruned"), [(9.0, True), (0.1, False)])
+def test_what_a_percentile_says_is_recorded(store: Store, loss: float, pruned: bool) -> None:
+    keen = spec(pruner={"kind": "percentile", "n_startup_trials": 1})
+    store.create(keen)
+    study = Study(store, "toy")
+    for value in (0.5, 0.6):
+        before = study.begin(claimed(store), keen)
+        before.report(Evaluation(1, 1.0, {"val_loss": value}))
+        before.finish("complete")
+    assert study.begin(claimed(store), keen).report(Evaluation(1, 1.0, {"val_loss": loss})) is pruned
+
+
 def test_a_report_and_a_finish_need_one_connection_at_a_time(store: Store) -> None:
     """In a pool that is shared with others, who holds one and waits for a second may wait for ever."""
     store.create(spec())
