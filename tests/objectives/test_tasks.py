@@ -198,7 +198,7 @@ def lesson(tmp_path: Path, checkpoint: Checkpoint) -> Callable[..., settings.Set
         }
         folder = checkpoint(family)
         if name == "fill-mask":
-            folder = shutil.copytree(folder, tmp_path / family)
+            folder = shutil.copytree(folder, tmp_path / family, dirs_exist_ok=True)
             masking = AutoTokenizer.from_pretrained(folder)
             masking.mask_token = "and"  # a word of the vocabulary, and of no row
             masking.save_pretrained(folder)
@@ -470,5 +470,5 @@ def test_every_kind_learns_by_adapters_and_is_evaluated_untrained(
     assert [each.step for each in untrained] == [1]
     assert CASES[name].metric in untrained[0].metrics
     seen, result = _run(lesson(name, family, epochs=2, adapter="lora", frozen_layers=1))
-    assert result.trainable_parameters < 5000
+    assert result.trainable_parameters < result.facts["parameters"] / 4
     assert seen[-1].metrics["train_loss"] < seen[0].metrics["train_loss"]
