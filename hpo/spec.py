@@ -424,7 +424,7 @@ def render(spec: StudySpec) -> str:
 
         task = spec.objective.task
         said = {name: value for name, value in task.model_dump().items() if kinds.has(task, f"task.{name}")}
-        tree["objective"]["task"] = said
+        tree["objective"]["task"] = _said(said)
     tree["stop"] = _said(tree["stop"])
     if spec.towards is None:
         tree.pop("direction")

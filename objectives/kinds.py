@@ -105,8 +105,9 @@ def check(settings: Transfer, searched: Collection[str] = ()) -> None:
 
 
 def has(task: Task, address: str) -> bool:
-    """Whether a setting, by its address, is one of this kind."""
-    return task.kind in OWN.get(address, KINDS)
+    """Whether a setting, or a group of them, by its address, is one of this kind."""
+    owners = (kinds for own, kinds in OWN.items() if f"{own}.".startswith(f"{address}."))
+    return task.kind in next(owners, KINDS)
 
 
 def load(task: Task, data: Data, seed: int, **more: Any) -> Splits:

@@ -1,4 +1,4 @@
-"""What --json prints is what its schema says; those of commands that train are in acceptance/test_answers."""
+"""What --json prints is what its schema says; those of commands that train are in acceptance/test_json."""
 
 from __future__ import annotations
 
