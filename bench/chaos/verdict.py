@@ -93,6 +93,16 @@ def left_behind(place: Place, seconds: float = 30.0) -> list[str]:
     return found + [f"process {pid}" for pid in alive]
 
 
-def connections(place: Place) -> list[str]:
-    """Sessions and advisory locks of others than ourselves, while the server still runs."""
+def connections(place: Place, seconds: float = 30.0) -> list[str]:
+    """Sessions and advisory locks of others than ourselves, while the server still runs.
+
+    A session ends a moment after the process that had it, and so does one of ours.
+    """
+    until = time.monotonic() + seconds
+    while (found := _held(place)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def _held(place: Place) -> list[str]:
     return [f"session {row}" for row in place.rows(_SESSIONS)] + [f"lock {row}" for row in place.rows(_LOCKS)]

@@ -162,8 +162,8 @@ ROWS = [
     with_model("too deep for a folder", "model.frozen_layers", "4", r"frozen_layers: 4 is more than the 3 blocks"),
     Wrong(
         "wrong --set",
-        "check tickets.yaml --set training.epochs=0",
-        r"^Error: --set training\.epochs: 0 is too low; ",
+        "check tickets.yaml --set training.epochs=-1",
+        r"^Error: --set training\.epochs: -1 is too low; ",
     ),
     Wrong("wrong column by --set", "check tickets.yaml --set data.text=txt", r"^Error: --set data\.text: .*'text'\?$"),
     Wrong("no value", "check tickets.yaml --set training.epochs", r"is no address=value; write such as"),

@@ -82,14 +82,15 @@ def run(*command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess
 
 
 def files(folder: Path, *patterns: str) -> set[str]:
-    return {str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)}
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return {str(path.relative_to(folder)) for path in found if path.is_file()}
 
 
 def test_the_wheel_holds_the_code_the_shipped_studies_and_the_licence(dist: Path) -> None:
     with zipfile.ZipFile(next(dist.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     code = files(ROOT, "hpo/**/*.py", "hpo/**/*.mako", "objectives/**/*.py")
-    studies = files(ROOT / "studies", "*.yaml", "data/*")
+    studies = files(ROOT / "studies", "*.yaml", "data/**/*")
     metadata = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     assert studies >= {"bert-news.yaml", "data/news.csv"}
     assert names == {
