@@ -11,7 +11,7 @@ from hpo.answers import ANSWERS, schema
 PAGE = Path(__file__).parent / "json.md"
 HEAD = """# What `--json` answers
 
-Made from `hpo/answers.py` by `python docs/schemas.py`; the tests hold what the commands print against it. The JSON
+Made from `hpo/answers/` by `python docs/schemas.py`; the tests hold what the commands print against it. The JSON
 Schema of a command is printed by its option `--json-schema`. Within a version of hpo fields are only ever added. Times
 are ISO 8601, durations are seconds. An object without fields here has what a study file, metrics or a machine give it.
 """

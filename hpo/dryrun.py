@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpo import aside
 from hpo.config import Config
 from hpo.corners import corners, listed
-from hpo.errors import HpoError
 from hpo.launch.devices import Device
-from hpo.launch.local import environ
 from hpo.space import Params, Value
-from hpo.spec import StudySpec, settings_for
+from hpo.spec import StudySpec
 from objectives.evaluation import Rehearsal
 
 
@@ -49,24 +43,8 @@ def dry_run(spec: StudySpec, config: Config, workers: int, devices: list[Device]
     Raises HpoError where a trial cannot be run, also for want of memory, with the parameters it was of.
     """
     points, counts = _points(spec)
-    wanted = [settings_for(spec, params, config.data_root).model_dump() for params in points]
     began = time.time()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hpo.rehearsal"],
-        env=environ(config, devices, 0, workers),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        said, complained = process.communicate(json.dumps({"study": spec.to_dict(), "settings": wanted}))
-    finally:
-        process.kill()
-        process.wait()
-    answers = [json.loads(line) for line in said.splitlines()]
-    if process.returncode:
-        raise _failed(process.returncode, answers, complained, points)
+    answers = aside.look("rehearse", spec, config, points, devices=devices, workers=workers)
     start = answers[0]["at"] - began - answers[0]["took"]
     return DryRun(list(_tried(points, answers, counts)), start)
 
@@ -83,22 +61,3 @@ def _points(spec: StudySpec) -> tuple[list[dict[str, Value]], list[int]]:
 def _tried(points: Sequence[Params], answers: Sequence[Mapping[str, Any]], counts: Sequence[int]) -> Iterator[Tried]:
     for params, answer, count in zip(points, answers, counts, strict=True):
         yield Tried(params, Rehearsal(**{name: value for name, value in answer.items() if name != "at"}), count)
-
-
-def _failed(code: int, answers: list[dict[str, Any]], complained: str, points: list[dict[str, Value]]) -> Exception:
-    """What the process died of."""
-    done = [answer for answer in answers if "error" not in answer]
-    of = told(points[min(len(done), len(points) - 1)])
-    if len(done) < len(answers):
-        return HpoError(f"dry run, {of}: {answers[-1]['error']}")
-    if code == -signal.SIGKILL:
-        return HpoError(f"dry run, {of}: killed, as the system does where memory does not suffice")
-    return RuntimeError(f"hpo.rehearsal ended with {code}:{os.linesep}{complained}")
-
-
-def told(params: Params) -> str:
-    """Parameters as a person reads them."""
-    return (
-        ", ".join(f"{address}={'null' if value is None else value}" for address, value in params.items())
-        or "the objective's own values"
-    )

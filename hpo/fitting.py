@@ -1,16 +1,84 @@
-"""Whether a study asks more of its model than there is, told before a trial is claimed; no torch."""
+"""Whether a study's rows and models are what it says, told before a trial is claimed; no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from hpo.complaints import Complaint, ComplaintError
+from hpo import space
+from hpo.complaints import Complaint, ComplaintError, nearest, shown
+from hpo.errors import SpecError
+from hpo.overrides import place
 from hpo.space import Categorical, Range, Space, Value
+from hpo.spec import StudySpec, located, models, settings_for
 from objectives import limits, sources
-from objectives.settings import Model, Transfer, get
+from objectives.measures import class_of
+from objectives.settings import Model, Transfer, get, split_seed
 
 
-def check(settings: Transfer, models: Sequence[Model], search: Space) -> None:
+def check_inputs(
+    spec: StudySpec,
+    data_root: Path | None = None,
+    source: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    overrides: Sequence[str] = (),
+) -> str | None:
+    """Reads the rows and finds the model as a trial would; the rows' fingerprint, None where there are none.
+
+    `say` is given what reading and cleaning did to the rows and what in the labels is doubtful, line by line. Raises
+    SpecError where rows or model are not what the study says; `source` leads it, the study file where there is one,
+    or the one of the `address=value` overrides that it is about.
+    """
+    source = source or f"study {spec.study}"
+    settings = settings_for(spec, {}, data_root)
+    if not isinstance(settings, Transfer):
+        return None
+    from objectives import doubts, kinds
+    from objectives.errors import ObjectiveError
+
+    try:
+        beside = [settings.data.slice] if settings.data.slice else []
+        seed, draw = split_seed(settings), settings.training.seed
+        kinds.check(settings, spec.search)
+        splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
+        _check_shots(spec, settings, data_root)
+        labels = kinds.targets(settings.task, settings.data, splits)
+        fingerprint = kinds.fingerprint(settings.task, settings.data)
+        _check_limits(settings, models(spec, data_root), spec.search)
+    except ObjectiveError as error:
+        key, _, message = f"objective.{error}".partition(": ")
+        raise SpecError(f"{place(key, source, overrides)}: {message}") from error
+    except ComplaintError as refused:
+        raise located(refused, source, overrides) from refused
+    doubted = doubts.of_labels(splits, settings.data.label) if kinds.has_classes(settings) else ()
+    for notice in (*splits.notices, *doubted):
+        say(notice)
+    wanted = class_of(spec.metric)
+    named = kinds.named(settings.task, labels)
+    if wanted is not None and wanted not in named:
+        message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, named)}"
+        raise SpecError(f"{place('metric', source, overrides)}: {message}")
+    return fingerprint
+
+
+def _check_shots(spec: StudySpec, settings: Transfer, data_root: Path | None) -> None:
+    """Refuses more rows of each class than there are to train on, where `data.shots` is searched; ComplaintError."""
+    searched = spec.search.get("data.shots")
+    if searched is None:
+        return
+    from objectives import data
+    from objectives.errors import DataError
+
+    counts = [count for count in space.ends(searched) if isinstance(count, int)]
+    most = settings.data.model_copy(update={"shots": max(counts, default=None)})
+    try:
+        data.load(most, split_seed(settings))
+    except DataError as error:
+        key = "points" if spec.points else "search.data.shots"
+        raise ComplaintError(Complaint(key, str(error).removeprefix("data.shots: "))) from error
+
+
+def _check_limits(settings: Transfer, models: Sequence[Model], search: Space) -> None:
     """Find each of the models that trials may have, and compare tokens and frozen blocks with what it has.
 
     Raises ModelError where there is no such model, ComplaintError where it has less.

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.cells import cell_len
 
-from hpo import columns, spec
+from hpo import columns, fitting, spec
 from hpo.columns import Column
 from hpo.complaints import explain
 from hpo.errors import HpoError, SpecError
@@ -105,7 +105,7 @@ def write(made: Draft, force: bool = False) -> None:
         raise HpoError(f"{path} is there already; give another with -o, or overwrite it with --force")
     try:
         part.write_text(str(made), "utf-8")
-        spec.check_inputs(spec.load(part), source=made.file)
+        fitting.check_inputs(spec.load(part), source=made.file)
         part.replace(path)
     except SpecError as error:
         raise HpoError(str(error).replace(str(part), str(path))) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo import spec as studies
+from hpo import fitting
 from hpo.config import Config
 from hpo.errors import StudyError
 from hpo.promotion import SEED, STOP, SUFFIX, Candidate, Fit, Promotion
@@ -58,7 +58,7 @@ def create(store: Store, config: Config, promotion: Promotion, before: Plan | No
     """The companion in the database, made or continued; raises SpecError, or StudyError where it is another one."""
     own = store.plan(promotion.study)
     wanted = _companion(own.spec, promotion)
-    fingerprint = studies.check_inputs(wanted, config.data_root, f"study {promotion.study}")
+    fingerprint = fitting.check_inputs(wanted, config.data_root, f"study {promotion.study}")
     if before is not None:
         _check_same(before.spec.promotes, promotion)
         return before.spec

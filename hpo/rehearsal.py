@@ -1,11 +1,13 @@
-"""A dry run in a process of its own: settings in, costs out (`python -m hpo.rehearsal`)."""
+"""A look at trials, in a process of its own: settings in, answers out."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from hpo import config as configuration
 from hpo import inputs
@@ -14,10 +16,12 @@ from objectives import settings as objectives
 from objectives import trial as objective
 from objectives.errors import ObjectiveError
 
+ACTS: Mapping[str, Callable[..., Any]] = {"rehearse": objective.rehearse, "rate": objective.rate}
+
 
 def main() -> int:
-    """Read a study and the settings of some of its trials as JSON; answer each of these with a line of JSON, `at` being
-    when, or with its `error`.
+    """Read a study, an `act` with its `options`, and the settings of some trials as JSON; answer each of these with a
+    line of JSON, `at` being when, or with its `error`.
 
     The exit code: 0 done, 1 after an error, 130 cut short.
     """
@@ -26,7 +30,7 @@ def main() -> int:
     host = inputs.host_for(config, StudySpec.from_dict(asked["study"]))
     try:
         for wanted in asked["settings"]:
-            found = objective.rehearse(objectives.parse(wanted), host)
+            found = ACTS[asked["act"]](objectives.parse(wanted), host, **asked["options"])
             print(json.dumps({"at": time.time(), **asdict(found)}), flush=True)
     except ObjectiveError as error:
         print(json.dumps({"error": str(error)}), flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hpo.promotion import Promotion
 from hpo.rules import Stop
 from hpo.space import Params, Space, Value
 from objectives import settings as objectives
-from objectives.measures import Direction, class_of, direction
+from objectives.measures import Direction, direction
 from objectives.settings import Model, Own, Settings, Transfer
 
 _COMPARED = ("objective", "search", "points", "sampler", "metric", "direction", "seed", "warm_start")
@@ -196,7 +196,7 @@ def _checked(
         if not ours:
             checks.lock_test(objective)
     except ComplaintError as refused:
-        raise _located(refused, source, overrides, _complaints(before) if overrides and before else ()) from refused
+        raise located(refused, source, overrides, _complaints(before) if overrides and before else ()) from refused
     grid, count = sampler.kind == "grid", len(points) or space.points(search)
     return StudySpec(
         study=head.study,
@@ -219,7 +219,7 @@ def _checked(
     )
 
 
-def _located(
+def located(
     refused: ComplaintError, source: str, overrides: Sequence[str], before: Sequence[Complaint] = ()
 ) -> SpecError:
     """A line for each complaint, led by where it is: in the source, or in an override unless it stood `before`."""
@@ -301,69 +301,6 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
                 yield f"data.{name}", str(root / path)
     if settings.model.name.startswith(("./", "../")):
         yield "model.name", str(root / settings.model.name)
-
-
-def check_inputs(
-    spec: StudySpec,
-    data_root: Path | None = None,
-    source: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
-    overrides: Sequence[str] = (),
-) -> str | None:
-    """Reads the rows and finds the model as a trial would; the rows' fingerprint, None where there are none.
-
-    `say` is given what reading and cleaning did to the rows and what in the labels is doubtful, line by line. Raises
-    SpecError where rows or model are not what the study says; `source` leads it, the study file where there is one,
-    or the one of the `address=value` overrides that it is about.
-    """
-    source = source or f"study {spec.study}"
-    settings = settings_for(spec, {}, data_root)
-    if not isinstance(settings, Transfer):
-        return None
-    from hpo import fitting
-    from objectives import doubts, kinds
-    from objectives.errors import ObjectiveError
-
-    try:
-        beside = [settings.data.slice] if settings.data.slice else []
-        seed, draw = objectives.split_seed(settings), settings.training.seed
-        kinds.check(settings, spec.search)
-        splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
-        _check_shots(spec, settings, data_root)
-        labels = kinds.targets(settings.task, settings.data, splits)
-        fingerprint = kinds.fingerprint(settings.task, settings.data)
-        fitting.check(settings, models(spec, data_root), spec.search)
-    except ObjectiveError as error:
-        key, _, message = f"objective.{error}".partition(": ")
-        raise SpecError(f"{place(key, source, overrides)}: {message}") from error
-    except ComplaintError as refused:
-        raise _located(refused, source, overrides) from refused
-    doubted = doubts.of_labels(splits, settings.data.label) if kinds.has_classes(settings) else ()
-    for notice in (*splits.notices, *doubted):
-        say(notice)
-    wanted = class_of(spec.metric)
-    named = kinds.named(settings.task, labels)
-    if wanted is not None and wanted not in named:
-        message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, named)}"
-        raise SpecError(f"{place('metric', source, overrides)}: {message}")
-    return fingerprint
-
-
-def _check_shots(spec: StudySpec, settings: Transfer, data_root: Path | None) -> None:
-    """Refuses more rows of each class than there are to train on, where `data.shots` is searched; ComplaintError."""
-    searched = spec.search.get("data.shots")
-    if searched is None:
-        return
-    from objectives import data
-    from objectives.errors import DataError
-
-    counts = [count for count in space.ends(searched) if isinstance(count, int)]
-    most = settings.data.model_copy(update={"shots": max(counts, default=None)})
-    try:
-        data.load(most, objectives.split_seed(settings))
-    except DataError as error:
-        key = "points" if spec.points else "search.data.shots"
-        raise ComplaintError(Complaint(key, str(error).removeprefix("data.shots: "))) from error
 
 
 def models(spec: StudySpec, data_root: Path | None = None) -> list[Model]:

@@ -22,6 +22,18 @@ class Span(NamedTuple):
     type: str
 
 
+class Tagged(NamedTuple):
+    """The tags of all words of a row, and the places of those that the model reads: others were cut off."""
+
+    tags: Sequence[str]
+    read: Sequence[int]
+
+    def told(self, said: Sequence[str]) -> list[str]:
+        """The tags of all words, `said` being those of the words that are read: others are outside."""
+        found = dict(zip(self.read, said, strict=True))
+        return [found.get(place, OUTSIDE) for place in range(len(self.tags))]
+
+
 def types(tags: Iterable[str]) -> tuple[str, ...]:
     """The types of entities that tags name, sorted; none where a tag has no prefix such as B- or I-."""
     inside = [_TAG.fullmatch(tag) for tag in tags if tag != OUTSIDE]

@@ -121,6 +121,21 @@ class Rehearsal:
         return sum(seconds for phase, seconds in self.seconds.items() if phase != "rows")
 
 
+@dataclass(frozen=True)
+class Rating:
+    """What a model is worth to a task before it is trained.
+
+    `log_me` is the log evidence, in nats, of a linear model of its features, the mean over `train` rows and targets;
+    `metrics` are the task's of that linear model on `valid` validation rows, losses apart. It took `seconds`.
+    """
+
+    log_me: float
+    metrics: Mapping[str, float]
+    train: int
+    valid: int
+    seconds: float
+
+
 Report = Callable[[Evaluation], None]
 """Called at each evaluation, in order. It may raise: that is all that pruning and pausing are."""
 

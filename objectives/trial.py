@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives import own
-from objectives.errors import CodeError
-from objectives.evaluation import Heed, Rehearsal, Report, Result, Snapshot, unheeded
+from objectives.errors import CodeError, ModelError
+from objectives.evaluation import Heed, Rating, Rehearsal, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import HERE, Host
 from objectives.settings import Own, Settings, Simulated, Transfer
@@ -100,3 +100,16 @@ def rehearse(settings: Settings, host: Host = HERE) -> Rehearsal:
         from objectives import rehearsal
 
     return rehearsal.rehearse(settings, host)
+
+
+def rate(settings: Settings, host: Host = HERE, rows: int = 2000) -> Rating:
+    """What the settings' model is worth to their task before it is trained, from so many rows at most of each split.
+
+    Raises ObjectiveError, also where nothing pretrained is in it.
+    """
+    if not isinstance(settings, Transfer):
+        raise ModelError("model.name: an objective of another kind has no pretrained model")
+    with importing():
+        from objectives import ranking
+
+    return ranking.rate(settings, host, rows)

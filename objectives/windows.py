@@ -1,4 +1,4 @@
-"""Long texts in windows, each beside its question, and the best answer of several."""
+"""Long texts in windows, each beside its question."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from objectives.batches import chunks
 from objectives.errors import DataError, ModelError
@@ -99,30 +97,3 @@ def _read(
         spots = np.array([found["offset_mapping"][number][token] for token in of_context], dtype=np.int32)
         types = found["token_type_ids"][number] if typed else None
         yield Window(places[row], array("i", found["input_ids"][number]), types, first, spots.reshape(-1, 2))
-
-
-class Best(NamedTuple):
-    """The best answer: its score, the sum of two logits, and its characters; None where the window has no context."""
-
-    score: float
-    characters: tuple[int, int] | None
-
-
-def best(logits: Tensor, window: Any, n_best: int, longest: int) -> Best:
-    """The best part of a window's context by logits [tokens, 2] of starts and ends, of `longest` tokens at most.
-
-    The `n_best` starts are paired with the `n_best` ends.
-    """
-    count = len(window.places)
-    if not count:
-        return Best(-float("inf"), None)
-    inside = logits[window.first : window.first + count].double()
-    (starts, first), (ends, last) = (inside[:, side].topk(min(n_best, count)) for side in (0, 1))
-    length = last[None, :] - first[:, None]
-    scores = (starts[:, None] + ends[None, :]).masked_fill((length < 0) | (length >= longest), -torch.inf)
-    place = int(scores.argmax())
-    score = float(scores.flatten()[place])
-    if score == -float("inf"):
-        return Best(score, None)
-    one, other = int(first[place // len(ends)]), int(last[place % len(ends)])
-    return Best(score, (int(window.places[one, 0]), int(window.places[other, 1])))

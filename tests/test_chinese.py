@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo import postgres
+from hpo import fitting, postgres
 from hpo import spec as studies
 from hpo.config import Config
 from hpo.errors import SpecError
@@ -74,7 +74,7 @@ def news(*overrides: str) -> studies.StudySpec:
 @pytest.mark.parametrize("metric", [f"{kind}[{topic}]" for kind in ("precision", "recall", "f1") for topic in TOPICS])
 def test_a_metric_names_a_chinese_class(metric: str) -> None:
     spec = news(f"metric={metric}")
-    assert studies.check_inputs(spec)
+    assert fitting.check_inputs(spec)
     assert spec.direction == "maximize"
 
 
@@ -88,7 +88,7 @@ def test_a_metric_names_a_chinese_class(metric: str) -> None:
 )
 def test_a_mistake_is_told_in_the_words_of_the_file(override: str, said: str) -> None:
     with pytest.raises(SpecError) as refused:
-        studies.check_inputs(news(override))
+        fitting.check_inputs(news(override))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 

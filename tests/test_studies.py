@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo import fitting
 from hpo import spec as studies
 from objectives.answers import answers_of
 from objectives.entities import spans
@@ -33,7 +34,7 @@ def grams(text: str, size: int = 5) -> set[tuple[str, ...]]:
 def test_a_shipped_study_is_clean(name: str) -> None:
     spec = studies.load(studies.find(name))
     assert spec.study == name
-    assert studies.check_inputs(spec)
+    assert fitting.check_inputs(spec)
 
 
 @pytest.mark.parametrize(

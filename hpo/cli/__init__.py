@@ -18,6 +18,10 @@ COMMANDS = {
     "worker": ("run", "Work on a study in this process, from anywhere: it needs the database and the data alone."),
     "init": ("init", "Write a first study file for a file of rows: columns, lengths and ranges are guessed."),
     "check": ("check", "Check a study file completely and print the resolved study."),
+    "rank-models": (
+        "rank_models",
+        "Rank the models that a study searches before any is trained, and queue the promising ones first.",
+    ),
     "enqueue": ("run", "Queue a point of your own, on top of the budget."),
     "pause": ("control", "Let workers give back a study's trials, or one of them, and wait until it is resumed."),
     "resume": ("control", "Undo a pause or a stop."),
@@ -68,7 +72,7 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"hpo.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -49,7 +49,7 @@ def check(  # noqa: PLR0913, PLR0917 - an argument an option
 
     Example: hpo check bert-news --set training.epochs=1
     """
-    from hpo import inputs, tables
+    from hpo import fitting, inputs, tables
     from hpo import spec as studies
 
     config, model = options.allowing(config, allow_code), None
@@ -58,7 +58,7 @@ def check(  # noqa: PLR0913, PLR0917 - an argument an option
     spec = studies.load(studies.find(file), overrides)
     found: dict[str, Any] = {"study": spec.to_dict(), "survey": None, "estimate": None}
     if data:
-        studies.check_inputs(spec, config.data_root, file, partial(click.echo, err=True), overrides)
+        fitting.check_inputs(spec, config.data_root, file, partial(click.echo, err=True), overrides)
         model = inputs.check_models(spec, config, file)
     if not as_json:
         click.echo(studies.render(spec), nl=False)
@@ -128,10 +128,10 @@ def _estimate(spec: StudySpec, config: Config, workers: int | None, quiet: bool)
 
 def _say_estimate(spec: StudySpec, run: DryRun, found: Forecast) -> None:
     """What each tried trial costs, then a trial, the study and the memory in general."""
-    from hpo import dryrun, forecast, tables
+    from hpo import aside, forecast, tables
 
     rows = [
-        (dryrun.told(each.params), each.found.steps, each.found.evaluations, each.found.trial_seconds)
+        (aside.told(each.params), each.found.steps, each.found.evaluations, each.found.trial_seconds)
         for each in run.tried
     ]
     columns = ("\ndry run: a trial with", "steps", "evaluations", "seconds")

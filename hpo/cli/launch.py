@@ -75,7 +75,7 @@ def launch(  # noqa: PLR0913, PLR0917 - an argument an option
         if state["state"] == "paused":
             click.echo(f"paused by {state['asked_by']}; workers wait for: hpo resume -s {spec.study}", err=True)
         if state["state"] == "complete":
-            _say_complete(state, _again(study, overrides, renamed))
+            _say_complete(state, again(study, overrides, renamed))
         elif detach:
             _detach(config, spec)
             return
@@ -102,8 +102,13 @@ def _changes(overrides: tuple[str, ...], renamed: str | None, budget: Budget | N
 
 
 def _planned(config: Config, store: Store, study: str, changes: list[str], budget: Budget | None) -> StudySpec:
-    """The study as the database now holds it: from its file, or, where there is none, as it was launched before."""
-    from hpo import inputs
+    """The study as the database now holds it."""
+    spec = asked_for(store, study, changes)
+    return created(config, store, study, spec, changes, more=budget.trials if budget and budget.more else 0)
+
+
+def asked_for(store: Store, study: str, changes: list[str]) -> StudySpec:
+    """The study of a file, or, where there is none, as it was launched before, with these changes."""
     from hpo import spec as studies
 
     try:
@@ -112,16 +117,23 @@ def _planned(config: Config, store: Store, study: str, changes: list[str], budge
         if options.is_file(study):
             raise
         try:
-            spec = studies.changed(store.plan(study).spec, changes)
+            return studies.changed(store.plan(study).spec, changes)
         except StudyError:
             raise error from None
-    else:
-        spec = studies.load(file, changes)
+    return studies.load(file, changes)
+
+
+def created(
+    config: Config, store: Store, study: str, spec: StudySpec, changes: list[str], *, more: int = 0
+) -> StudySpec:
+    """The study as the database now holds it: made, or continued, its rows and models having been looked at."""
+    from hpo import fitting, inputs
+
     inputs.check_models(spec, config, study)
-    rows = studies.check_inputs(spec, config.data_root, study, partial(click.echo, err=True), changes)
+    rows = fitting.check_inputs(spec, config.data_root, study, partial(click.echo, err=True), changes)
     models = inputs.identities(spec, config)
     spec = _warmed(config, spec)
-    return store.create(spec, rows, models, more=budget.trials if budget and budget.more else 0).spec
+    return store.create(spec, rows, models, more=more).spec
 
 
 def _warmed(config: Config, spec: StudySpec) -> StudySpec:
@@ -156,7 +168,7 @@ def _say_complete(state: dict[str, Any], again: list[str]) -> None:
         click.echo(f"{line} Extend it: {shlex.join([*again, '--trials', '+8'])}", err=True)
 
 
-def _again(study: str, overrides: tuple[str, ...], renamed: str | None) -> list[str]:
+def again(study: str, overrides: tuple[str, ...], renamed: str | None) -> list[str]:
     """The words that launch the same study again."""
     kept = [word for override in overrides if not override.startswith("trials=") for word in ("--set", override)]
     return ["hpo", "launch", "-s", study, *(["--as", renamed] if renamed else []), *kept]

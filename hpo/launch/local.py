@@ -30,10 +30,7 @@ EARLY_SECONDS = 30.0  # a worker that dies younger than this, without a trial, d
 MOST_FALSE_STARTS = 3
 _THREADS = "OMP_NUM_THREADS"  # who sets it shares out the cores by hand
 # Each step of a training frees and asks for the same large blocks: by default glibc maps them anew, page by page.
-KEEP_MEMORY = (
-    "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
-    ":glibc.malloc.hugetlb=1"  # and in pages of 2 MiB, where the system gives them to who asks
-)
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
 
 
 @dataclass(frozen=True)

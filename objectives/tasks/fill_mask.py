@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from objectives import metrics, settings
-from objectives.batches import Batch, Example, pad, texts
+from objectives import masking, metrics, settings
+from objectives.batches import UNLABELLED, Batch, Example, pad, texts
 from objectives.data import Table
 from objectives.errors import ModelError
 from objectives.settings import Data
-from objectives.tasks.texts import IGNORED, Told, perplexities
+from objectives.tasks.texts import Told, loss_of_tokens, perplexities
 from objectives.tokenized import Reader
 
 
@@ -30,6 +28,7 @@ class FillMask:
 
     settings: settings.Task
     head = "masked-lm"
+    loss = staticmethod(loss_of_tokens)
 
     def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
         if reader.tokenizer.mask_token_id is None:
@@ -44,26 +43,18 @@ class FillMask:
         return min(plain, max(1, round(self.settings.mask_share * plain)))
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
-        inputs = texts(examples, tokenizer.pad_token_id)
-        rows = [
-            _masked(torch.tensor([row.tokens]), torch.tensor([row.items]), tokenizer, _own(row)) for row in examples
-        ]
-        tokens, labels = zip(*rows, strict=True)
-        shown = pad([row[0].tolist() for row in tokens], tokenizer.pad_token_id)
-        return Batch({**inputs, "input_ids": shown}, pad([row[0].tolist() for row in labels], IGNORED))
+        inputs, rows = texts(examples, tokenizer.pad_token_id), []
+        for row in examples:
+            tokens, counts, draw = torch.tensor([row.tokens]), torch.tensor([row.items]), masking.own(row.tokens)
+            rows.append([part[0].tolist() for part in masking.masked(tokens, counts, tokenizer, draw)])
+        shown, labels = zip(*rows, strict=True)
+        return Batch({**inputs, "input_ids": pad(shown, tokenizer.pad_token_id)}, pad(labels, UNLABELLED))
 
     def redraw(self, batch: Batch, tokenizer: Any) -> Batch:
-        told = batch.labels != IGNORED
+        told = batch.labels != UNLABELLED
         whole = torch.where(told, batch.labels, batch.inputs["input_ids"])
-        tokens, labels = _masked(whole, told.sum(dim=1), tokenizer, None)
+        tokens, labels = masking.masked(whole, told.sum(dim=1), tokenizer, None)
         return Batch({**batch.inputs, "input_ids": tokens}, labels)
-
-    def loss(
-        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
-    ) -> Tensor:
-        return cross_entropy(
-            logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing
-        ).sum(dim=1)
 
     def answers(self, model: Any, batch: Batch, logits: Tensor) -> Tensor:
         """The loss of each row, and how many of its tokens are told rightly [rows, 2]."""
@@ -85,20 +76,3 @@ class FillMask:
 
     def chances(self, answers: Any) -> None:
         return None
-
-
-def _own(row: Example) -> torch.Generator:
-    """One that follows from the row's tokens."""
-    return torch.Generator().manual_seed(crc32(torch.tensor(row.tokens).numpy().tobytes()))
-
-
-def _masked(tokens: Tensor, counts: Tensor, tokenizer: Any, draw: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """The tokens [rows, longest] with `counts` [rows] of them hidden, and what these were."""
-    chance = torch.rand(tokens.shape, generator=draw)
-    chance[torch.isin(tokens, torch.tensor(tokenizer.all_special_ids))] = -1.0
-    told = chance.argsort(dim=1, descending=True).argsort(dim=1) < counts.unsqueeze(1)
-    labels = tokens.where(told, torch.tensor(IGNORED))
-    lot = torch.rand(tokens.shape, generator=draw)
-    others = torch.randint(len(tokenizer), tokens.shape, generator=draw)
-    hidden = torch.where(lot < 0.8, torch.tensor(tokenizer.mask_token_id), torch.where(lot < 0.9, others, tokens))
-    return tokens.where(~told, hidden), labels

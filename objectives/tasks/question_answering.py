@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, tensor
 from torch.nn.functional import cross_entropy
@@ -17,19 +15,10 @@ from objectives.answers import SPAN_OR_NONE, answers_of
 from objectives.batches import Batch, Example, texts
 from objectives.data import Table
 from objectives.settings import Data
+from objectives.spans import Asked, told
 from objectives.tasks.texts import Told
 from objectives.tokenized import Reader
-from objectives.windows import Best, Window, best, windows
-
-
-class Asked(NamedTuple):
-    """What a window is about: its question by number, the whole text, the right answers, where its tokens stand."""
-
-    row: int
-    context: str
-    answers: Sequence[str]
-    first: int
-    places: np.ndarray[Any, Any]
+from objectives.windows import Window, windows
 
 
 @dataclass(frozen=True)
@@ -45,21 +34,20 @@ class QuestionAnswering:
     def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
         contexts = table.column(data.pair or "")
         labels = table.columns.get(data.label) or [""] * len(table)
-        right = [answers_of(*pair) for pair in zip(labels, contexts, strict=True)]
 
         def example(window: Window) -> Example:
-            answers, row = right[window.row], window.row
+            answers = answers_of(labels[window.row], contexts[window.row])
             found = window.span(answers[0].start, answers[0].start + len(answers[0].text)) if answers else None
-            asked = Asked(row, contexts[row], [one.text for one in answers], window.first, window.places)
+            asked = Asked(window.row, contexts[window.row], [one.text for one in answers], window.first, window.places)
             return Example(window.tokens, found or (0, 0), types=window.types, about=asked)
 
-        read = windows(table.column(data.text), contexts, reader, data.max_length, self.settings.stride)
-        return list(map(example, read))
+        questions, stride = table.column(data.text), self.settings.stride
+        return list(map(example, windows(questions, contexts, reader, data.max_length, stride)))
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
         """A batch, padded to its longest window; its labels are the answer's first and last token, and the length."""
-        labels = [(*example.label, len(example.tokens)) for example in examples]
-        return Batch(texts(examples, tokenizer.pad_token_id), tensor(labels))
+        labels = tensor([(*example.label, len(example.tokens)) for example in examples])
+        return Batch(texts(examples, tokenizer.pad_token_id), labels)
 
     def loss(
         self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
@@ -76,32 +64,17 @@ class QuestionAnswering:
     def scores(
         self, answers: Sequence[Tensor], examples: Sequence[Example], targets: Sequence[str]
     ) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-        said = self.told(answers, examples, targets)
+        said = self._told(answers, examples, targets)
         truth = {example.about.row: example.about.answers for example in examples}
         return metrics.of_answers([said[row] for row in truth], list(truth.values())), {}
 
     def tell(self, answers: Sequence[Tensor], examples: Sequence[Example], targets: Sequence[str]) -> Iterator[Told]:
         """The answer to each question, in the order of the rows; empty where it has none."""
-        said = self.told(answers, examples, targets)
+        said = self._told(answers, examples, targets)
         yield from ((said[row], None) for row in sorted(said))
 
-    def told(self, answers: Sequence[Tensor], examples: Sequence[Example], targets: Sequence[str]) -> dict[int, str]:
-        """The answer to each question, by its number, from all of its windows; empty where it has none."""
-        asked: list[Asked] = [example.about for example in examples]
-        may_be_none = tuple(targets) == SPAN_OR_NONE
-        found: dict[int, Best] = {}
-        nothing: dict[int, float] = defaultdict(lambda: float("inf"))
-        contexts = {each.row: each.context for each in asked}
-        for logits, each in zip(answers, asked, strict=True):
-            one = best(logits, each, self.settings.n_best, self.settings.max_answer_length)
-            found[each.row] = max(found.get(each.row, one), one, key=lambda some: some.score)
-            nothing[each.row] = min(nothing[each.row], float(logits[0].double().sum()))
-        return {
-            row: contexts[row][slice(*one.characters)]
-            if one.characters and not (may_be_none and nothing[row] > one.score)
-            else ""
-            for row, one in found.items()
-        }
+    def _told(self, answers: Sequence[Tensor], examples: Sequence[Example], targets: Sequence[str]) -> dict[int, str]:
+        return told(answers, [row.about for row in examples], self.settings, tuple(targets) == SPAN_OR_NONE)
 
     def chances(self, answers: Any) -> None:
         return None

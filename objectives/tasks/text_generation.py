@@ -8,14 +8,14 @@ from itertools import chain
 from typing import Any
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from objectives import metrics, settings
-from objectives.batches import Batch, Example, chunks, pad, texts
+from objectives.batches import UNLABELLED, Batch, Example, chunks, pad, texts
 from objectives.data import Table
 from objectives.errors import DataError
+from objectives.instructions import answered, ended, example
 from objectives.settings import Data
-from objectives.tasks.texts import IGNORED, Told, perplexities
+from objectives.tasks.texts import Told, loss_of_tokens, perplexities
 from objectives.tokenized import Reader
 
 WHOLE = 10**9
@@ -34,28 +34,27 @@ class TextGeneration:
     head = "causal-lm"
 
     def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
-        answered = data.label in table.columns
-        if answered and self.settings.packing:
+        instructs = data.label in table.columns
+        if instructs and self.settings.packing:
             raise DataError("task.packing", f"rows with answers in column {data.label!r} are not packed; remove one")
-        if answered:
-            return _answered(table, reader, data)
+        if instructs:
+            return answered(table, reader, data)
         end = reader.tokenizer.eos_token_id
         read = reader(table.column(data.text), max_length=WHOLE if self.settings.packing else data.max_length)
-        rows = [_ended(list(tokens), end) for tokens in read.tokens]
+        rows = [ended(list(tokens), end) for tokens in read.tokens]
         if self.settings.packing:
             rows = [list(block) for block in chunks(list(chain.from_iterable(rows)), data.max_length)]
-        return [_example(row[: data.max_length], 1) for row in rows if len(row) > 1]
+        return [example(row[: data.max_length], 1) for row in rows if len(row) > 1]
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
-        labels = pad([example.label for example in examples], IGNORED)
+        labels = pad([example.label for example in examples], UNLABELLED)
         return Batch(texts(examples, tokenizer.pad_token_id), labels)
 
     def loss(
         self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
     ) -> Tensor:
         """Of what each token's logits say of the next."""
-        said = (logits[:, :-1].transpose(1, 2), labels[:, 1:])
-        return cross_entropy(*said, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing).sum(dim=1)
+        return loss_of_tokens(logits[:, :-1], labels[:, 1:], label_smoothing=label_smoothing)
 
     def answers(self, model: Any, batch: Batch, logits: Tensor) -> Tensor:
         """The loss of each row."""
@@ -72,24 +71,3 @@ class TextGeneration:
 
     def chances(self, answers: Any) -> None:
         return None
-
-
-def _ended(tokens: list[int], end: int | None) -> list[int]:
-    return tokens if end is None or tokens[-1:] == [end] else [*tokens, end]
-
-
-def _answered(table: Table, reader: Reader, data: Data) -> list[Example]:
-    """What asks and what answers; where both are too long, the end of the question is cut off first."""
-    asked = reader([text + "\n" for text in table.column(data.text)], max_length=data.max_length)
-    said = reader.tokenizer([*table.column(data.label)], add_special_tokens=False)["input_ids"]
-    rows = []
-    for question, tokens in zip(asked.tokens, said, strict=True):
-        answer = _ended(tokens, reader.tokenizer.eos_token_id)
-        kept = list(question)[: max(1, data.max_length - len(answer))]
-        rows.append(_example([*kept, *answer][: data.max_length], len(kept)))
-    return rows
-
-
-def _example(tokens: list[int], known: int) -> Example:
-    """A row whose first tokens are not to be learned."""
-    return Example(tokens, [*[IGNORED] * known, *tokens[known:]], len(tokens) - known)

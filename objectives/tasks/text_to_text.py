@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from objectives import metrics, settings
-from objectives.batches import Batch, Example, pad, texts
+from objectives.batches import UNLABELLED, Batch, Example, pad, texts
 from objectives.data import Table
 from objectives.measures import OF_KIND
 from objectives.settings import Data
-from objectives.tasks.texts import IGNORED, Told
+from objectives.tasks.texts import Told, loss_of_tokens
 from objectives.tokenized import Reader
+from objectives.writing import written
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class TextToText:
 
     settings: settings.Task
     head = "seq2seq-lm"
+    loss = staticmethod(loss_of_tokens)
 
     def encode(self, table: Table, reader: Reader, data: Data, targets: Sequence[str]) -> list[Example]:
         prefix = self.settings.prefix or ""
@@ -50,28 +51,13 @@ class TextToText:
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
         """Labels are an input, too: the model makes of them what its decoder reads."""
-        labels = pad([example.label for example in examples], IGNORED)
+        labels = pad([example.label for example in examples], UNLABELLED)
         return Batch({**texts(examples, tokenizer.pad_token_id), "labels": labels}, labels)
-
-    def loss(
-        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
-    ) -> Tensor:
-        return cross_entropy(
-            logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing
-        ).sum(dim=1)
 
     def answers(self, model: Any, batch: Batch, logits: Tensor) -> list[list[int]]:
         """The tokens that the model writes for each row, padded."""
-        how, read = self.settings.generation, {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
-        written: Tensor = model.generate(
-            **read,
-            do_sample=False,
-            num_beams=how.num_beams,
-            max_new_tokens=how.max_new_tokens or self.settings.max_target_length,
-            no_repeat_ngram_size=how.no_repeat_ngram_size,
-            **({"length_penalty": how.length_penalty} if how.num_beams > 1 else {}),
-        )
-        return written.tolist()
+        read = {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
+        return written(model, read, self.settings.generation, self.settings.max_target_length)
 
     def scores(
         self, answers: Sequence[Sequence[int]], examples: Sequence[Example], targets: Sequence[str]

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, tensor
+from torch.nn.functional import cross_entropy
 
 from objectives import metrics
-from objectives.batches import Batch, Example, texts
+from objectives.batches import UNLABELLED, Batch, Example, texts
 from objectives.data import Table
 from objectives.settings import Data
 from objectives.tokenized import Reader
-
-IGNORED = -100
-"""The label of a token that is not to be predicted, as transformers has it."""
 
 Told = tuple[Any, float | None]
 """What a model says of a row, ready for JSON, and the probability it gives that, where it gives one."""
@@ -40,6 +38,14 @@ def collate(examples: Sequence[Example], tokenizer: Any) -> Batch:
 def logits(_model: Any, _batch: Batch, logits: Tensor) -> Tensor:
     """A row's answer is its logits."""
     return logits.cpu()
+
+
+def loss_of_tokens(
+    logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, weight: Tensor | None = None
+) -> Tensor:
+    """The sum over the tokens of each row [rows] that have a label, of logits [rows, tokens, classes]."""
+    how = {"ignore_index": UNLABELLED, "reduction": "none", "label_smoothing": label_smoothing}
+    return cross_entropy(logits.transpose(1, 2), labels, weight, **how).sum(dim=1)  # type: ignore[arg-type]
 
 
 def perplexities(losses: Tensor, examples: Sequence[Example]) -> Iterator[Told]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo import spec
+from hpo import fitting, spec
 from hpo.errors import SpecError
 
 STUDY = """\
@@ -358,20 +358,20 @@ def test_rows_that_do_not_fit(rows: str, override: str) -> None:
     Path("rows.csv").write_text(rows)
     found = spec.load(Path("pets.yaml"), [override])
     with pytest.raises(SpecError) as caught:
-        spec.check_inputs(found, source="pets.yaml")
+        fitting.check_inputs(found, source="pets.yaml")
     assert str(caught.value).startswith(f"pets.yaml: {DATA[rows, override]}")
     assert "\n" not in str(caught.value)
 
 
 def test_rows_that_fit() -> None:
     Path("rows.csv").write_text(ROWS)
-    spec.check_inputs(spec.load(Path("pets.yaml"), ["metric=recall[cat]"]))
+    fitting.check_inputs(spec.load(Path("pets.yaml"), ["metric=recall[cat]"]))
 
 
 def test_rows_are_read_from_the_data_root(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "rows.csv").write_text(ROWS)
     found = spec.load(Path("pets.yaml"))
-    spec.check_inputs(found, tmp_path / "elsewhere")
+    fitting.check_inputs(found, tmp_path / "elsewhere")
     with pytest.raises(SpecError, match=r"^study pets: objective\.data\.path: no such file"):
-        spec.check_inputs(found)
+        fitting.check_inputs(found)

@@ -12,7 +12,7 @@ import moves
 import numpy as np
 import pytest
 
-from hpo import asked, mistakes, spec
+from hpo import asked, fitting, mistakes, spec
 from hpo.calibration import calibration
 from hpo.config import Config
 from hpo.errors import SpecError
@@ -106,7 +106,7 @@ def seen(config: Config, file: Path) -> Path:
     chances = [0.9 if row == 7 else 0.8 for row in range(20)]
     kept = Predictions("valid", ("ham", "spam"), truth, predicted, chances, [0.1] * 20)
     with open_store(config) as store:
-        store.create(own, spec.check_inputs(own))
+        store.create(own, fitting.check_inputs(own))
         trial = Study(store, "mail").begin(moves.claimed(store, study="mail"), own)
         trial.report(Evaluation(1, 1.0, {"val_loss": 0.1}, predictions=kept))
         trial.finish("complete")
@@ -173,12 +173,12 @@ def test_what_cannot_be_shown_is_one_line(run: Run, config: Config, seen: Path) 
 
 def test_the_column_of_the_slices_is_checked_and_changes_no_row(file: Path) -> None:
     plain, sliced = spec.load(file), spec.load(file, ["data.slice=source"])
-    assert spec.check_inputs(plain) == spec.check_inputs(sliced)
+    assert fitting.check_inputs(plain) == fitting.check_inputs(sliced)
     with pytest.raises(SpecError, match=r"data\.slice: .* has no column 'sauce'; .*did you mean 'source'\?"):
-        spec.check_inputs(spec.load(file, ["data.slice=sauce", "data.clean.drop_empty=true"]))
+        fitting.check_inputs(spec.load(file, ["data.slice=sauce", "data.clean.drop_empty=true"]))
     with pytest.raises(SpecError, match="cannot be searched"):
         spec.load(file, ["search.data.slice=[source, label]"])
-    where = asked.Where("valid", "source", spec.check_inputs(plain))
+    where = asked.Where("valid", "source", fitting.check_inputs(plain))
     found = asked.ask(spec.load(file, ["data.clean.drop_empty=true"]), {}, where)
     assert (len(found.texts), len(found.values), "" in found.values) == (20, 20, True)
 
@@ -186,7 +186,7 @@ def test_the_column_of_the_slices_is_checked_and_changes_no_row(file: Path) -> N
 def test_a_study_may_name_the_column_later(config: Config, run: Run, seen: Path) -> None:
     own = spec.load(seen, ["data.slice=source"])
     with open_store(config) as store:
-        store.create(own, spec.check_inputs(own))
+        store.create(own, fitting.check_inputs(own))
     assert "by source" in run("errors", "-s", "mail").out
 
 
@@ -196,10 +196,12 @@ def test_only_rows_to_validate_or_test_need_the_column(file: Path) -> None:
     (folder / "train.csv").write_text("text,label\none,ham\ntwo,spam\nthree,ham\nfour,spam\n")
     own = "objective.data={train: train.csv, valid: rows.csv, slice: source}"
     study = spec.load(file, [own])
-    assert asked.ask(study, {}, asked.Where("valid", "source", spec.check_inputs(study))).values == rows.column(
+    assert asked.ask(study, {}, asked.Where("valid", "source", fitting.check_inputs(study))).values == rows.column(
         "source"
     )
-    assert asked.ask(study, {}, asked.Where("test", None, spec.check_inputs(study))).missing == "there are no test rows"
+    assert (
+        asked.ask(study, {}, asked.Where("test", None, fitting.check_inputs(study))).missing == "there are no test rows"
+    )
     turned = spec.load(file, ["objective.data={train: rows.csv, valid: train.csv, slice: source}"])
     with pytest.raises(SpecError, match=r"train\.csv has no column 'source'"):
-        spec.check_inputs(replace(turned, folder=folder))
+        fitting.check_inputs(replace(turned, folder=folder))

@@ -11,7 +11,7 @@ from typing import Any
 import moves
 import pytest
 
-from hpo import promote, spec
+from hpo import fitting, promote, spec
 from hpo.config import Config
 from hpo.onepage.markup import Markup, table, tag
 from hpo.promotion import Candidate, Promotion
@@ -83,7 +83,7 @@ def run_trial(store: Store, own: StudySpec, number: int, split: Any = "valid") -
 def studied(config: Config, file: Path) -> Path:
     own = spec.load(file)
     with open_store(config) as store:
-        store.create(own, spec.check_inputs(own))
+        store.create(own, fitting.check_inputs(own))
         for number in range(9):
             run_trial(store, own, number)
     return file
@@ -131,7 +131,7 @@ def test_the_page_has_all_of_it_and_asks_for_nothing(run: Run, studied: Path, tm
 def test_failures_stand_by_their_cause(run: Run, config: Config, file: Path, tmp_path: Path) -> None:
     own = spec.load(file)
     with open_store(config) as store:
-        store.create(own, spec.check_inputs(own))
+        store.create(own, fitting.check_inputs(own))
         for number in range(3):
             trial = Study(store, NAME).begin(moves.claimed(store, f"w{number}", NAME), own)
             trial.finish("fail", EVIL if number else "another")

@@ -12,7 +12,7 @@ import numpy as np
 import pets
 import pytest
 
-from hpo import card, promote, spec, verdict
+from hpo import card, fitting, promote, spec, verdict
 from hpo.config import Config
 from hpo.errors import HpoError, SpecError, StudyError
 from hpo.promote import Wish
@@ -75,8 +75,8 @@ def test_more_rows_of_a_class_than_there_are_is_said_before_a_trial(file: Path, 
     found = spec.load(file, [override])
     said = rf"pets.yaml: {where}: asks for 30 training rows of each class, and 'neg' has 18"
     with pytest.raises(SpecError, match=said):
-        spec.check_inputs(found, source="pets.yaml")
-    assert spec.check_inputs(spec.load(file, ["search.data.shots={low: 1, high: 18}"]))
+        fitting.check_inputs(found, source="pets.yaml")
+    assert fitting.check_inputs(spec.load(file, ["search.data.shots={low: 1, high: 18}"]))
 
 
 def test_fresh_seeds_follow_from_the_studys_and_are_none_that_were_used() -> None:

@@ -1,15 +1,13 @@
 """Study files: what they mean, and that nothing is lost between file, database and `hpo check`."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpo import spec, strictyaml
+from hpo import spec
 from hpo.errors import SpecError
 from hpo.methods import PRUNERS, SAMPLERS
 from hpo.space import Categorical, Float, Int
@@ -310,38 +308,6 @@ def test_find() -> None:
         spec.find("bert-new")
     with pytest.raises(SpecError, match=r"^x/bert-news\.yaml: no such study file$"):
         spec.find("x/bert-news.yaml")
-
-
-@pytest.mark.parametrize("name", spec.shipped())
-def test_a_shipped_study_is_right_with_its_rows(name: str) -> None:
-    found = spec.load(spec.find(name))
-    assert found.study == name
-    spec.check_inputs(found)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        *(("1e-5", 1e-5), ("1E5", 1e5), ("1e3", 1e3), ("-2.5e-1", -0.25), (".5", 0.5), ("5.", 5.0), ("1_000", 1000)),
-        *(("3", 3), ("0", 0), ("-3", -3), ("+3", 3), ("true", True), ("False", False), ("~", None), ("null", None)),
-        *((word, word) for word in ("no", "on", "yes", "off", "y", "none", "2024-01-01", "12:30", "007", "0x1F", "1e")),
-        ("{a: &x [1], b: *x}", {"a": [1], "b": [1]}),
-        ("{a: &x {c: 1}, b: {<<: *x, d: 2}}", {"a": {"c": 1}, "b": {"c": 1, "d": 2}}),
-    ],
-)
-def test_words_read_as_people_mean_them(text: str, value: object) -> None:
-    found = strictyaml.loads(text, "")
-    assert (found, type(found)) == (value, type(value))
-
-
-def test_reading_a_study_imports_neither_optuna_nor_torch() -> None:
-    code = (
-        "import sys; from hpo import spec; spec.check_inputs(s := spec.load(spec.find('bert-news'))); spec.render(s);"
-        "print(*{'optuna', 'torch', 'transformers', 'datasets', 'scipy', 'pandas'} & set(sys.modules))"
-    )
-    root = Path(spec.__file__).parent.parent
-    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""
 
 
 POINTS = PETS.partition("search:")[0] + "points: [{}, {training.learning_rate: 1e-3}, {model.dropout: null}]\n"

@@ -21,11 +21,12 @@ from objectives.answers import SPAN, SPAN_OR_NONE, Answer, answers_of
 from objectives.batches import Example
 from objectives.errors import DataError, ModelError
 from objectives.settings import Data, Task
+from objectives.spans import Best, best
 from objectives.survey import survey
 from objectives.tables import Table, read
 from objectives.tasks.question_answering import Asked
 from objectives.tokenized import Reader
-from objectives.windows import Best, best, windows
+from objectives.windows import windows
 
 TEXT = "a b c d e f g h i j k l"
 QA = tasks.of(Task(kind="question-answering"))

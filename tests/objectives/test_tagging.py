@@ -17,9 +17,9 @@ from objectives import tables, tasks
 from objectives.batches import UNLABELLED
 from objectives.errors import ModelError
 from objectives.losses import supervised
+from objectives.pieces import pieces
 from objectives.settings import Data, Task, Training
 from objectives.tables import Table, read
-from objectives.tasks.token_classification import pieces
 from objectives.tokenized import Reader
 
 TASK = tasks.of(Task(kind="token-classification"))

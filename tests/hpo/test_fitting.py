@@ -1,0 +1,29 @@
+"""Rows and models of a study, looked at before a trial is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpo import fitting, spec
+
+
+@pytest.mark.parametrize("name", spec.shipped())
+def test_a_shipped_study_is_right_with_its_rows(name: str) -> None:
+    found = spec.load(spec.find(name))
+    assert found.study == name
+    fitting.check_inputs(found)
+
+
+def test_reading_a_study_imports_neither_optuna_nor_torch() -> None:
+    code = (
+        "import sys; from hpo import fitting, spec; s = spec.load(spec.find('bert-news'));"
+        "fitting.check_inputs(s); spec.render(s);"
+        "print(*{'optuna', 'torch', 'transformers', 'datasets', 'scipy', 'pandas'} & set(sys.modules))"
+    )
+    root = Path(spec.__file__).parent.parent
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
