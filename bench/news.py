@@ -1,6 +1,6 @@
 """Fine-tuning on real headlines beside what is cheaper: majority, TF-IDF, a linear probe, random weights.
 
-    python bench/news.py HEADLINES.tsv --out docs/results.md
+    python -m bench.news HEADLINES.tsv --page docs/results.md
 
 The file is the UCI News Aggregator as a table with the columns title and category.
 
@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -33,6 +31,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from transformers import AutoModel, AutoTokenizer
 
+from bench import page
 from objectives import data, settings, sources
 
 CS = {"C": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]}
@@ -79,18 +78,19 @@ def study(name: str, path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure everything and write the page."""
+    """Measure everything, then print the table, or put it into its section of a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--page", type=Path, help="the page whose section is to be written anew")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hpo-news-") as folder:
         os.chmod(folder, 0o711)  # noqa: S103 - the embedded server's account must pass through
         found = {name: searched(name, Path(folder), options) for name in STUDIES}
     rows = [*baselines(options.path), *(row(name, *found[name]) for name in STUDIES)]
-    options.out.write_text(page(rows, found), "utf-8")
-    sys.stdout.write(options.out.read_text("utf-8"))
+    print(table(rows))
+    if options.page:
+        page.put(options.page, "Headlines, tuned", table(rows))
 
 
 def searched(
@@ -178,41 +178,14 @@ def row(name: str, best: dict[str, Any], trials: list[dict[str, Any]], seconds: 
     return titles[name], best["metrics"]["accuracy"], best["value"], note
 
 
-def interval(share: float, rows: int = 1000) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of so many rows (Wilson, 1927)."""
-    z = 1.96
-    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
-    return middle - half, middle + half
-
-
-def page(rows: Sequence[tuple[Any, ...]], found: dict[str, tuple[dict[str, Any], list[dict[str, Any]], float]]) -> str:
-    """The page as Markdown, whatever came out."""
-    lines = []
+def table(rows: Sequence[tuple[Any, ...]]) -> str:
+    """Markdown, whatever came out."""
+    lines = ["| what | accuracy (95 % interval) | validation loss | |", "|---|---|---|---|"]
     for name, accuracy, loss, note in rows:
-        low, high = interval(accuracy)
-        lines.append(
-            f"| {name} | {accuracy:.3f} ({low:.3f}–{high:.3f}) | {'' if loss is None else f'{loss:.3f}'} | {note} |"
-        )
-    tuned, frozen, scratch = (found[name][0] for name in STUDIES)
-    gap = tuned["metrics"]["accuracy"] - scratch["metrics"]["accuracy"]
-    return f"""# Results on real data
-
-Headlines of the UCI News Aggregator (2014; title to one of four categories): 800 rows to train, 1,000 to validate,
-1,000 for a test that nothing here has read. Made by `python bench/news.py HEADLINES.tsv` with Python
-{platform.python_version()}, torch {torch.__version__}, on {os.cpu_count()} CPU cores. The model is
-{sources.find(settings.Model()).full_name}, mean pooling, 3 epochs, TPE + ASHA on the validation loss.
-
-| what | accuracy (95 % interval) | validation loss | |
-|---|---|---|---|
-{chr(10).join(lines)}
-
-- Pretrained against random weights, the same study: {gap:+.3f} accuracy.
-- Validation loss of the best trial {tuned["value"]:.4f}, of the best fully frozen trial {frozen["value"]:.4f}:
-  {"fine-tuning pays" if tuned["value"] < frozen["value"] else "fine-tuning does not pay here"}.
-- The best of many trials is chosen on the rows it is scored on, so its accuracy is somewhat too high; the baselines'
-  C is chosen on training rows alone. The intervals cover the sampling of rows, not this choice and not the seed.
-"""
+        low, high = page.interval(accuracy, 1000)
+        shown = "" if loss is None else f"{loss:.3f}"
+        lines.append(f"| {name} | {accuracy:.3f} ({low:.3f}–{high:.3f}) | {shown} | {note} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -64,12 +64,13 @@ def enqueue(config: Config, study: str, values: tuple[str, ...]) -> None:
 def delete(config: Config, study: str, yes: bool) -> None:
     """Remove a study with all its trials from the database.
 
-    A promotion STUDY@promote is a study of its own: it stays, with its models in HPO_ARTIFACTS, until it is deleted by
-    that name. Folders that `hpo promote` wrote stay.
+    Checkpoints of trials that were not over go with it. A promotion STUDY@promote is a study of its own: it stays, with
+    its models in HPO_ARTIFACTS, until it is deleted by that name. Folders that `hpo promote` wrote stay.
 
     Example: hpo delete --study bert-news
     """
     from hpo.cli.promote import discard
+    from hpo.keeping import Keeper
     from hpo.promote import earlier
     from hpo.store import open_store
 
@@ -80,6 +81,7 @@ def delete(config: Config, study: str, yes: bool) -> None:
         if not yes:
             options.confirm(f"Delete {name} and its {plan.made} trials{models}?")
         store.delete(name)
+        Keeper(f"{config.checkpoints}/{plan.folder}", 0).clear()  # of trials that were given back
         if plan.spec.promotes:
             discard(config, plan)
     click.echo(f"deleted {name}", err=True)

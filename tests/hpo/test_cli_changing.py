@@ -36,8 +36,14 @@ def test_enqueue_and_delete(run: Run, config: Config, toy_file: Path) -> None:
     refused = run("enqueue", "-s", "toy", "--set", "simulated.batch_size=9")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "simulated.batch_size" in refused.err
+    with open_store(config) as store:
+        left = Path(config.checkpoints) / store.plan("toy").folder / "0"
+    left.mkdir(parents=True)
+    (left / "1-1-0.safetensors").write_bytes(b"of a trial that was given back")
     found = run("delete", "-s", "toy", "-y")
     assert (found.code, found.out, found.err) == (0, "", "deleted toy\n")
+    assert not left.parent.exists()
+    assert left.parent.parent.exists()
     assert run("studies", "--json").out == "[]\n"
 
 
