@@ -29,6 +29,8 @@ LABELS = (
     "标签 标注 类别 分类 情感 主题 意图 类型"
 )
 """Names that columns of classes often have, the surest first."""
+QUANTITIES = "score similarity grade value price amount age points 分数 评分 价格"
+"""Names that columns of numbers often have, where these are no classes."""
 
 _UNNAMED = 1000
 _DATE = re.compile(r"(\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})日?([T ]\d{1,2}:\d\d.*)?")
@@ -63,7 +65,7 @@ class Column:
         """`empty`, `dates`, `numbers`, `ids` or `text`."""
         if not self.filled:
             return "empty"
-        return next((kind for kind, is_one in _KINDS.items() if _mostly(map(is_one, self.filled))), "text")
+        return next((kind for kind, is_one in _KINDS.items() if mostly(map(is_one, self.filled))), "text")
 
     @property
     def described(self) -> str:
@@ -81,7 +83,7 @@ class Column:
         if many < 2:
             return "it has one value in all rows; right is two classes or more" if many else "it is empty"
         if self.kind == "numbers" and many > MOST_NUMBERS:
-            advice = "to predict a number is regression, which is not covered; cut them into classes"
+            advice = "cut them into classes, or give --task text-regression to predict a number"
             return f"it holds {many} different numbers; {advice}"
         if self.kind in ("ids", "dates") and many * LEAST_A_CLASS > rows:
             return f"it holds {self.kind}, {many} different ones in {rows} rows; right is a column of classes"
@@ -121,10 +123,10 @@ def headless(columns: dict[str, Column]) -> str | None:
 def text_of(columns: dict[str, Column], wanted: str | None, label: str | None) -> Column:
     """The column to read: the longest, by name among those nearly as long; raises HpoError."""
     if wanted is not None:
-        return _named(columns, wanted, "--text")
-    found = [column for column in columns.values() if column.name != label and _is_text(column)]
+        return named(columns, wanted, "--text")
+    found = [column for column in columns.values() if column.name != label and is_text(column)]
     if not found:
-        raise HpoError(f"no column looks like text to read ({_described(columns)}); name it with --text")
+        raise HpoError(f"no column looks like text to read ({described(columns)}); name it with --text")
     most = max(column.words for column in found)
     near = [column for column in found if column.words * 1.5 >= most]
     return min(near, key=lambda column: _rank(column.name, TEXTS))
@@ -132,14 +134,14 @@ def text_of(columns: dict[str, Column], wanted: str | None, label: str | None) -
 
 def texts_like(chosen: Column, columns: dict[str, Column], label: str) -> list[Column]:
     """Columns that might have been read instead: texts nearly as long as the chosen one, or longer."""
-    others = [column for column in columns.values() if column.name not in (chosen.name, label) and _is_text(column)]
+    others = [column for column in columns.values() if column.name not in (chosen.name, label) and is_text(column)]
     return [column for column in others if column.words * 1.5 >= chosen.words]
 
 
 def label_of(columns: dict[str, Column], wanted: str | None, text: str) -> Column:
     """The column to predict: few different short values, by name, else the last such; raises HpoError."""
     if wanted is not None:
-        column = _named(columns, wanted, "--label")
+        column = named(columns, wanted, "--label")
         _refuse(column, "it is the text; name another with --label" if wanted == text else None)
         _refuse(column, column.refused)
         return column
@@ -149,7 +151,7 @@ def label_of(columns: dict[str, Column], wanted: str | None, text: str) -> Colum
     for column in others:
         if len(others) == 1 or _rank(column.name, LABELS) < _UNNAMED:
             _refuse(column, column.doubted)
-    raise HpoError(f"no column looks like classes to predict ({_described(columns)}); name it with --label")
+    raise HpoError(f"no column looks like classes to predict ({described(columns)}); name it with --label")
 
 
 def groups_of(columns: dict[str, Column], *taken: str) -> list[Column]:
@@ -159,7 +161,19 @@ def groups_of(columns: dict[str, Column], *taken: str) -> list[Column]:
     return [column for column in repeating if column.kind in ("ids", "text") and column.words < 5]
 
 
-def _named(columns: dict[str, Column], name: str, option: str) -> Column:
+def best_named(columns: Sequence[Column], among: Sequence[Column]) -> Column | None:
+    """The column of all whose name says most that it is predicted; None where it is not among some."""
+    best = min(columns, key=lambda column: _said(column.name), default=None)
+    return best if best in among else None
+
+
+def is_named_label(name: str) -> bool:
+    """Whether a column's name is one that classes or numbers to predict often have."""
+    return _said(name) < _UNNAMED
+
+
+def named(columns: dict[str, Column], name: str, option: str) -> Column:
+    """The column of a name that an option gave; raises HpoError."""
     if name in columns:
         return columns[name]
     near = get_close_matches(name, columns, n=1)
@@ -172,8 +186,14 @@ def _refuse(column: Column, why: str | None) -> None:
         raise HpoError(f"column {column.name!r} is no label: {why}")
 
 
-def _is_text(column: Column) -> bool:
+def is_text(column: Column) -> bool:
+    """Whether its values look like texts to read, which may stand several times."""
     return column.kind == "text" and len(column.counts) > 1 and len(column.counts) > 0.1 * len(column.filled)
+
+
+def is_various(column: Column) -> bool:
+    """Whether most of its values are different ones, of several words."""
+    return len(column.counts) > 0.5 * len(column.filled) and column.words > 1
 
 
 def _rank(name: str, hints: str) -> int:
@@ -182,11 +202,20 @@ def _rank(name: str, hints: str) -> int:
     return next((rank for rank, hint in enumerate(hints.split()) if hint in parts), _UNNAMED)
 
 
-def _described(columns: dict[str, Column]) -> str:
+def _said(name: str) -> int:
+    """The rank of a name, be it of one or of several, among those of what is predicted."""
+    low = name.lower()
+    forms = {low, low.removesuffix("s"), re.sub("ies$", "y", low)}
+    return min(_rank(form, f"{LABELS} {QUANTITIES}") for form in forms)
+
+
+def described(columns: dict[str, Column]) -> str:
+    """What the columns are, the first ten of them."""
     return "; ".join(f"{column.name}: {column.described}" for column in list(columns.values())[:10])
 
 
-def _mostly(tests: Iterable[bool]) -> bool:
+def mostly(tests: Iterable[bool]) -> bool:
+    """Whether nearly all are true."""
     found = list(tests)
     return sum(found) >= 0.95 * len(found)
 

@@ -12,14 +12,17 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.cells import cell_len
 
-from hpo import columns, fitting, spec
+from hpo import columns, fitting, outline, roles, spec
 from hpo.columns import Column
 from hpo.complaints import explain
 from hpo.errors import HpoError, SpecError
-from hpo.guesses import Guess, Rows, guess, in_file, on_hub
-from objectives import data, tables
+from hpo.guesses import Guess, Rows, in_file, on_hub
+from hpo.roles import Form, Look, Roles
+from objectives import data, folders, tables
 from objectives.errors import DataError
 from objectives.settings import Data
+
+_SENTENCES = (".conll", ".iob", ".bio")
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,25 @@ class Draft:
     path: Path
     file: str
     table: tables.Table
-    text: Column
-    label: Column
+    roles: Roles
     guesses: tuple[Guess, ...]
 
     @property
-    def examples(self) -> list[tuple[str, str]]:
-        """Text and label of two rows, of different classes."""
-        rows = [pair for pair in zip(self.text.values, self.label.values, strict=True) if all(map(str.strip, pair))]
-        return [rows[0], next((row for row in rows if row[1] != rows[0][1]), rows[-1])]
+    def text(self) -> Column:
+        """The column to read."""
+        return self.roles.text
+
+    @property
+    def label(self) -> Column | None:
+        """The column to predict, where there is one."""
+        return self.roles.label
+
+    @property
+    def examples(self) -> list[tuple[str, ...]]:
+        """What is read and predicted in two rows, of different classes where there are some."""
+        used = [column.values for column in (*self.roles.read, self.label) if column is not None]
+        rows = [row for row in zip(*used, strict=True) if all(map(str.strip, row))]
+        return [rows[0], next((row for row in rows if row[-1] != rows[0][-1]), rows[-1])]
 
     def __str__(self) -> str:
         head = f"# From {os.path.basename(self.file)}, {len(self.table)} rows. The guesses and why; mend what is wrong."
@@ -46,8 +59,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is known beforehand: columns, the study's name, how a file is written, a hub data set's configuration."""
+    """What is known beforehand: the task, columns, the study's name, how a file is written, a hub data set's
+    configuration."""
 
+    task: str | None = None
     text: str | None = None
     label: str | None = None
     study: str | None = None
@@ -64,12 +79,13 @@ class _Source:
     place: Callable[[Path], Iterable[Guess]]
     classes: tuple[str, ...] = ()
     splits: frozenset[str] = frozenset()
+    form: Form = "table"
 
 
 def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
     """What a study of the rows in a file, or of a data set of the hub, would be, as wanted or guessed.
 
-    The options are those of `Wanted`. Raises HpoError where the rows cannot be read or hold nothing to classify.
+    The options are those of `Wanted`. Raises HpoError where the rows cannot be read or hold nothing to learn.
     """
     if Path(file).suffix in (".yaml", ".yml"):
         raise HpoError(f"{file} is a study file; check it with: hpo check {shlex.quote(file)}")
@@ -77,19 +93,16 @@ def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
     source = _on_hub(file.removeprefix("hub:"), wanted) if is_hub(file) else _in_file(file, wanted)
     found = columns.profile(source.table)
     try:
-        _check(source.table)
-        known = {name: column for name, column in found.items() if name in source.classes}
-        read = columns.text_of(found, wanted.text, wanted.label)
-        predicted = columns.label_of(found if wanted.label else known or found, wanted.label, read.name)
+        _check(source)
+        chosen = roles.of(Look(found, wanted.text, wanted.label, source.classes, source.form), wanted.task)
     except HpoError as error:
         raise HpoError(f"{file}: {error}") from None
     name = wanted.study or _name(file)
     path = out or Path(f"{name}.yaml")
-    groups = tuple(columns.groups_of(found, read.name, predicted.name))
-    others = () if wanted.text else tuple(columns.texts_like(read, found, predicted.name))
-    rows = Rows(source.table, read, predicted, groups, source.splits, others)
-    guesses = (Guess(("study",), name, "its name in the database"), *guess(rows, source.place(path)))
-    return Draft(path, file, source.table, read, predicted, guesses)
+    groups = columns.groups_of(found, *chosen.taken) if source.form == "table" else []
+    rows = Rows(source.table, chosen, tuple(groups), source.splits)
+    guesses = (Guess(("study",), name, "its name in the database"), *outline.guess(rows, source.place(path)))
+    return Draft(path, file, source.table, chosen, guesses)
 
 
 def is_hub(file: str) -> bool:
@@ -137,11 +150,24 @@ def _on_hub(name: str, wanted: Wanted) -> _Source:
 def _in_file(file: str, wanted: Wanted) -> _Source:
     if wanted.config:
         raise HpoError(f"{file} is a file; --config belongs to a data set of the hub: leave it out")
+    if folders.are_here(file):
+        return _in_folder(file, wanted)
     settings = _settings(path=file, encoding=wanted.encoding, delimiter=wanted.delimiter)
     table, found = _read(file, settings)
     given = (wanted.delimiter, "as given") if wanted.delimiter else None
     delimiter = (found, "found in the header") if found else given
-    return _Source(table, lambda path: in_file(table, _from(file, path), wanted.encoding, delimiter))
+    form: Form = "sentences" if Path(file).suffix.lower() in _SENTENCES else "table"
+    return _Source(table, lambda path: in_file(table, _from(file, path), wanted.encoding, delimiter), form=form)
+
+
+def _in_folder(file: str, wanted: Wanted) -> _Source:
+    if wanted.encoding or wanted.delimiter:
+        raise HpoError(f"{file} holds images; --encoding and --delimiter belong to files of rows: leave them out")
+    try:
+        table = folders.read(file, "FILE")
+    except DataError as error:
+        raise HpoError(_of_file(error)) from error
+    return _Source(table, lambda path: in_file(table, _from(file, path), None, None), form="images")
 
 
 def _read(file: str, settings: Data) -> tuple[tables.Table, str | None]:
@@ -168,15 +194,21 @@ def _of_file(error: DataError) -> str:
     return text.replace("data.encoding", "--encoding").replace("set data.delimiter:", "give --delimiter")
 
 
-def _check(table: tables.Table) -> None:
+def _check(source: _Source) -> None:
+    table = source.table
+    if source.form == "table":
+        _check_header(table)
+    if len(table) < columns.LEAST_ROWS:
+        seen = f"{len(table)} row{'s' * (len(table) != 1)}"
+        raise HpoError(f"has {seen}; right are {columns.LEAST_ROWS} at the very least, and some hundred to learn from")
+
+
+def _check_header(table: tables.Table) -> None:
     if long := next((name for name in table.columns if len(name) > 60 or columns.words(name) > 8), None):
         raise HpoError(f"the first row reads like data ({long[:40]!r}...); add a header such as text,label")
     if value := columns.headless(columns.profile(table)):
         seen = f"the first row reads like data: {value!r} stands in its column again"
         raise HpoError(f"{seen}; add a header such as text,label")
-    if len(table) < columns.LEAST_ROWS:
-        seen = f"{len(table)} row{'s' * (len(table) != 1)}"
-        raise HpoError(f"has {seen}; right are {columns.LEAST_ROWS} at the very least, and some hundred to learn from")
 
 
 def _name(file: str) -> str:

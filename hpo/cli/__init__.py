@@ -16,7 +16,7 @@ import hpo
 COMMANDS = {
     "launch": ("launch", "Create or continue a study and work on it with local processes."),
     "worker": ("run", "Work on a study in this process, from anywhere: it needs the database and the data alone."),
-    "init": ("init", "Write a first study file for a file of rows: columns, lengths and ranges are guessed."),
+    "init": ("init", "Write a first study file for rows: task, columns, lengths and ranges are guessed."),
     "check": ("check", "Check a study file completely and print the resolved study."),
     "rank-models": (
         "rank_models",
