@@ -206,6 +206,12 @@ RECIPES = {
         _encoder((1e-4, 3e-3), (1e-5, 2e-4)),
         instead=("text-generation", "to write texts on instead, by a decoder: hpo init with --task text-generation"),
     ),
-    "image-classification": Recipe("one class for each image", _of_classes, _of_images, _classes, search=_augmented),
+    "image-classification": Recipe(
+        "one class for each image; reading them takes the extra image",
+        _of_classes,
+        _of_images,
+        _classes,
+        search=_augmented,
+    ),
 }
 """By kind of task; objectives/kinds.py says what each reads and predicts."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Literal
 
 from hpo import columns, pairs, targets
@@ -127,9 +126,8 @@ def _known(task: str) -> str:
 
 
 def _are_paths(column: Column) -> bool:
-    return bool(column.filled) and columns.mostly(
-        PurePosixPath(value).suffix.lower() in SUFFIXES for value in column.filled
-    )
+    looked_at = column.filled[:500]
+    return bool(looked_at) and columns.mostly(value.lower().endswith(SUFFIXES) for value in looked_at)
 
 
 def _has_images(look: Look) -> bool:

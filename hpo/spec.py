@@ -22,10 +22,11 @@ from hpo.space import Params, Space, Value
 from objectives import settings as objectives
 from objectives.measures import Direction, direction
 from objectives.settings import Model, Own, Settings, Transfer
+from objectives.tables import READERS
 
 _COMPARED = ("objective", "search", "points", "sampler", "metric", "direction", "seed", "warm_start")
 _SHOWN = ("objective.data.slice",)  # of these, what only changes how results are shown
-_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx")
+_TABLES = (*READERS, ".zip")
 _FILES = ("path", "train", "valid", "test")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from itertools import islice
 
-from hpo.columns import LEAST_A_CLASS, MOST_CLASSES, Column
+from hpo.columns import LEAST_A_CLASS, MOST_CLASSES, Column, is_named_label
 from objectives.entities import types
-from objectives.labels import SEPARATOR, classes_of, number
+from objectives.labels import SEPARATOR, classes_of
 from objectives.words import words_of
 
 _SEVERAL = 0.1
 """The least share of cells that name several classes."""
 _LOOKED_AT = 500
+_MOST_PLAIN = 50
+"""Different tags that parts of speech come with at most; words are more."""
 _COUNTING = ("id", "index", "idx", "nr", "no", "num", "row", "line", "编号", "序号")
 """Names of columns that count the rows."""
 
@@ -39,16 +41,11 @@ def are_numbers(column: Column) -> bool:
 
 
 def counts_rows(column: Column) -> bool:
-    """Whether it numbers the rows, by its name or by its values, which follow one another."""
-    if column.kind != "numbers":
+    """Whether it numbers or dates the rows: by its name, or by whole numbers, no two alike. Names of labels say no."""
+    if column.kind != "numbers" or is_named_label(column.name):
         return False
-    if column.name.lower().rpartition("_")[2] in _COUNTING:
-        return True
-    try:
-        values = [number(value) for value in column.counts]
-    except ValueError:
-        return False
-    return len(values) == len(column.filled) == max(values) - min(values) + 1
+    numbers = all(value.strip().isdecimal() for value in column.counts)
+    return column.name.lower().rpartition("_")[2] in _COUNTING or (numbers and len(column.counts) == len(column.filled))
 
 
 def says_nothing(column: Column) -> bool:
@@ -66,8 +63,10 @@ def are_tags(text: Column, label: Column) -> bool:
 
 
 def say_tags(label: Column) -> bool:
-    """Whether tags show as such: as JSON lists, or by names such as B-PER. Texts may be of equal lengths by chance."""
-    return all(cell.lstrip().startswith("[") for cell in label.values[:_LOOKED_AT]) or bool(types(_tags(label)))
+    """Whether tags show as such, texts being of equal lengths by chance: few ones, JSON lists, names such as B-PER."""
+    tags = _tags(label)
+    listed = all(cell.lstrip().startswith("[") for cell in label.values[:_LOOKED_AT])
+    return listed or len({*tags}) <= _MOST_PLAIN or bool(types(tags))
 
 
 def _tags(label: Column) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,6 +37,17 @@ def publish(hub: Hub, name: str, folder: Path, **splits: int) -> None:
         texts = [f"the {split} film was number {row} of all films that there were" for row in range(rows)]
         columns = {"label-text": [f"t{topic}" for topic in topics], "text": texts, "topic": topics}
         datasets.Dataset.from_dict(columns, features=features).to_parquet(folder / "data" / f"{split}.parquet")
+    hub.datasets[name] = folder
+
+
+def publish_rows(hub: Hub, name: str, folder: Path, rows: list[dict[str, Any]], **features: Any) -> None:
+    """Put a data set of these rows on the hub, as its training rows."""
+    import datasets
+
+    (folder / "data").mkdir(parents=True)
+    (folder / "README.md").write_text(CARD.format(files=PARTS.format(split="train")))
+    made = datasets.Dataset.from_list(rows, features=datasets.Features(features) if features else None)
+    made.to_parquet(folder / "data" / "train.parquet")
     hub.datasets[name] = folder
 
 
@@ -73,6 +85,36 @@ def test_columns_and_splits_are_guessed(
     assert (data["hub"], data["text"], data["label"]) == ("acme/news", "text", "topic")
     assert data.get("split") == split
     assert "3 classes: world 33%, sports 33%, business 33%" in text
+
+
+def test_questions_of_the_hub_are_told_by_their_columns(start: Init, fake_hub: Hub, tmp_path: Path) -> None:
+    context = "the film of number {} was made by hand"
+    answers = {"text": ["by hand"], "answer_start": [context.format(10).index("by hand")]}
+    rows = [
+        {"id": f"q{row}", "title": "films", "context": context.format(row + 10), "question": f"how is {row} made?"}
+        | {"answers": answers}
+        for row in range(60)
+    ]
+    publish_rows(fake_hub, "acme/asked", tmp_path / "set", rows)
+    done = start("acme/asked")
+    assert done.returncode == 0, done.stderr
+    study = yaml.safe_load((tmp_path / "out.yaml").read_text())
+    found = study["objective"]["data"]
+    assert study["objective"]["task"] == "question-answering"
+    assert [found[name] for name in ("text", "pair", "label")] == ["question", "context", "answers"]
+
+
+def test_lists_of_named_tags_of_the_hub_are_told(start: Init, fake_hub: Hub, tmp_path: Path) -> None:
+    from datasets import ClassLabel, List, Value
+
+    rows = [{"tokens": ["the", f"n{row}", "ran"], "ner_tags": [0, 1 + row % 2, 0]} for row in range(60)]
+    tags = List(ClassLabel(names=["O", "B-PER", "B-LOC"]))
+    publish_rows(fake_hub, "acme/named", tmp_path / "set", rows, tokens=List(Value("string")), ner_tags=tags)
+    done = start("acme/named")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out.yaml").read_text()
+    assert yaml.safe_load(text)["objective"]["task"] == "token-classification"
+    assert "2 types of entities: LOC, PER" in text
 
 
 def test_a_data_set_that_is_not_there_is_one_line(start: Init, fake_hub: Hub, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hpo import fitting, init, pairs, recipes, roles, spec
-from hpo.errors import HpoError
+from hpo.errors import HpoError, SpecError
 from objectives.kinds import KINDS
 from objectives.measures import recorded
 from objectives.settings import TASK_ALIASES, Transfer
@@ -131,6 +131,13 @@ GUESSED: list[tuple[str, Callable[[], str], str, str, dict[str, Any]]] = [
         {"text": "tokens", "label": "tags"},
     ),
     (
+        "words and plain tags",
+        lambda: table(said=lambda row: said(row, 4), parts=lambda row: "N V N N D"),
+        "token-classification",
+        "f1_macro",
+        {"text": "said", "label": "parts"},
+    ),
+    (
         "a SQuAD file",
         squad,
         "question-answering",
@@ -156,7 +163,7 @@ GUESSED: list[tuple[str, Callable[[], str], str, str, dict[str, Any]]] = [
     ),
     (
         "quantities",
-        lambda: table(id=int, **TEXT, price=number),
+        lambda: table(id=int, sent=lambda row: 1_700_000_000 + row * row, **TEXT, price=number),
         "text-regression",
         "val_loss",
         {"text": "text", "label": "price"},
@@ -379,9 +386,23 @@ def test_a_text_of_a_pair_alone_is_read_where_it_is_asked_for() -> None:
 
 
 def test_numbers_of_the_rows_are_no_quantities_unless_asked_for() -> None:
-    file = table(**TEXT, count=lambda row: row + 7)
+    file = table(**TEXT, sent=lambda row: 1_700_000_000 + row * row)
     assert init.draft(file).roles.kind == "fill-mask"
-    assert init.draft(file, label="count").roles.kind == "text-regression"
+    assert init.draft(file, label="sent").roles.kind == "text-regression"
+    assert init.draft(table(**TEXT, price=lambda row: 100 + row * row)).roles.kind == "text-regression"
+
+
+def test_names_beside_a_text_are_no_summaries() -> None:
+    file = table(**TEXT, author=lambda row: f"{WORDS[row % 12]} of {row}")
+    with pytest.raises(HpoError, match="column 'author' is no label: it has 60 different values in 60 rows"):
+        init.draft(file)
+    assert init.draft(file, label="author", task="summarization").roles.kind == "summarization"
+
+
+@pytest.mark.parametrize("make", [conll, squad, archive])
+def test_rows_in_place_of_a_study_file_are_told_as_such(make: Callable[[], str]) -> None:
+    with pytest.raises(SpecError, match="holds rows; write a study file for them: hpo init "):
+        spec.find(make())
 
 
 def test_both_texts_of_a_pair_count_for_its_length() -> None:
@@ -398,6 +419,7 @@ def test_what_is_said_to_a_model_that_writes_follows_from_the_names() -> None:
     unsure = written_text(table(source=said, target=lambda row: said(-row)))
     assert '    # prefix: "translate English to French: "' in unsure
     assert "max_target_length: 16" in unsure
+    assert "max_length: 32" in unsure, "the prefix is read, too"
     assert 'prefix: "summarize: "' in written_text(table(text=lambda row: said(row, 50), summary=said))
 
 
@@ -447,3 +469,12 @@ def test_the_command_takes_a_task_and_shows_what_is_read_and_predicted(run: Call
 
 def test_every_kind_of_task_has_what_a_first_study_needs() -> None:
     assert set(roles.ASKED) == set(recipes.RECIPES) == set(KINDS)
+
+
+def test_rows_are_removed_only_where_a_cell_must_not_be_empty() -> None:
+    assert "drop_empty" not in written_text(squad())
+    assert "drop_empty" not in written_text(table(**TEXT, topics=lambda row: ("a", "b", "a|b", "")[row % 4]))
+    gaps = written_text(table(source=said, target=lambda row: said(-row) if row else ""))
+    assert "drop_empty: true" in gaps
+    assert "1 row without a text or a label" in gaps
+    assert "without a text\n" in written_text(table(said=lambda row: said(row) if row else ""))
