@@ -201,7 +201,7 @@ RECIPES = {
         "each next token", _always("perplexity", "e to the mean loss of a token"), _decoder, own=_packed
     ),
     "fill-mask": Recipe(
-        "masked words, as there is nothing to predict: more pretraining",
+        "masked words: more pretraining, before anything is labelled",
         _always("perplexity", "e to the mean loss of a masked token"),
         _encoder((1e-4, 3e-3), (1e-5, 2e-4)),
         instead=("text-generation", "to write texts on instead, by a decoder: hpo init with --task text-generation"),
