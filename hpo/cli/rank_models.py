@@ -43,7 +43,7 @@ def rank_models(  # noqa: PLR0913, PLR0917 - an argument an option
     and that linear model is tested on validation rows. The study is made where it is not there yet, and waits for
     `hpo launch`.
 
-    Example: hpo rank-models --study models.yaml
+    Example: hpo rank-models --study bert-news --set 'search.model.name=[minilm, distilbert]'
     """
     from hpo import ranking, tables
     from hpo.cli.launch import again, asked_for, created
