@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -120,3 +121,11 @@ GENERATORS: dict[str, Callable[[], Any]] = {
     ),
 }
 """Those that write: encoder-decoders, and decoders alone."""
+
+
+def save(family: str, folder: Path) -> Path:
+    """Write a tiny pretrained model of a family, always the same, and what reads its rows; the folder."""
+    if family in IMAGES:
+        config, processor, settings = IMAGES[family]
+        return tiny.save_with_images(folder, config(), processor, **settings)
+    return tiny.save(folder, {**CONFIGS, **GENERATORS}[family](), tiny.tokenizer(WORDS))

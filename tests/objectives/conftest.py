@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import cases
+import families
 import pytest
 import torch
-from families import CONFIGS, GENERATORS, IMAGES, WORDS
 
-from bench import tiny
+from objectives import settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,12 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     @cache
     def save(family: str) -> Path:
-        if family in IMAGES:
-            config, processor, settings = IMAGES[family]
-            folder = tmp_path_factory.mktemp("checkpoints") / family
-            return tiny.save_with_images(folder, config(), processor, **settings)
-        config = {**CONFIGS, **GENERATORS}[family]()
-        return tiny.save(tmp_path_factory.mktemp("checkpoints") / family, config, tiny.tokenizer(WORDS))
+        return families.save(family, tmp_path_factory.mktemp("checkpoints") / family)
 
     return save
 
@@ -38,6 +35,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def bert(checkpoint: Callable[[str], Path]) -> Path:
     """The folder of a tiny BERT."""
     return checkpoint("bert")
+
+
+@pytest.fixture
+def lesson(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., settings.Settings]:
+    """The settings of a case's trial with a tiny model of a family."""
+
+    def lesson(name: str, family: str, epochs: int | None = None, **model: Any) -> settings.Settings:
+        tree = cases.tree(name, checkpoint(family), tmp_path, epochs)
+        dropout = {} if family == "resnet" else {"dropout": 0.0}
+        return settings.parse({**tree, "model": {**tree["model"], **dropout, **model}})
+
+    return lesson
 
 
 @pytest.fixture
