@@ -83,18 +83,21 @@ def read(table: Table, column: str, sight: Sight, heed: Heed = unheeded) -> list
 def varied(images: Tensor, augmentation: str) -> Tensor:
     """Images [rows, channels, height, width], each mirrored by chance or shifted, its edges drawn out.
 
-    Draws from torch's generator of the CPU: the same whatever device they are on.
+    Draws from torch's generator of the CPU, row by row: the same whatever device they are on, and whether they come at
+    once or in parts.
     """
+    draws = torch.rand(len(images), 3)
     if "flip" in augmentation:
-        mirrored = torch.rand(len(images)) < 0.5
-        images = torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(-1), images)
-    return _shifted(images) if "crop" in augmentation else images
+        images = torch.where((draws[:, 0] < 0.5).to(images.device)[:, None, None, None], images.flip(-1), images)
+    return _shifted(images, draws[:, 1:]) if "crop" in augmentation else images
 
 
-def _shifted(images: Tensor) -> Tensor:
-    """Each image moved by up to an eighth of its sides."""
+def _shifted(images: Tensor, draws: Tensor) -> Tensor:
+    """Each image moved by up to an eighth of its sides, as draws [rows, 2] between 0 and 1 have it."""
     rows, _, height, width = images.shape
-    down, right = (torch.randint(-(side // 8), side // 8 + 1, (rows, 1)) for side in (height, width))
+    most = torch.tensor([height // 8, width // 8])
+    shifts = (draws * (2 * most + 1)).long() - most
+    down, right = shifts[:, :1], shifts[:, 1:]
     ys = (torch.arange(height) + down).clamp(0, height - 1).to(images.device)
     xs = (torch.arange(width) + right).clamp(0, width - 1).to(images.device)
     row = torch.arange(rows, device=images.device)[:, None, None]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from objectives import masking, metrics, settings
-from objectives.batches import UNLABELLED, Batch, Example, pad, texts
+from objectives.batches import UNLABELLED, Batch, Example, texts
 from objectives.data import Table
 from objectives.errors import ModelError
 from objectives.settings import Data
@@ -43,17 +43,15 @@ class FillMask:
         return min(plain, max(1, round(self.settings.mask_share * plain)))
 
     def collate(self, examples: Sequence[Example], tokenizer: Any) -> Batch:
-        inputs, rows = texts(examples, tokenizer.pad_token_id), []
-        for row in examples:
-            tokens, counts, draw = torch.tensor([row.tokens]), torch.tensor([row.items]), masking.own(row.tokens)
-            rows.append([part[0].tolist() for part in masking.masked(tokens, counts, tokenizer, draw)])
-        shown, labels = zip(*rows, strict=True)
-        return Batch({**inputs, "input_ids": pad(shown, tokenizer.pad_token_id)}, pad(labels, UNLABELLED))
+        inputs, counts = texts(examples, tokenizer.pad_token_id), torch.tensor([row.items for row in examples])
+        draws = [masking.own(row.tokens) for row in examples]
+        tokens, labels = masking.masked(inputs["input_ids"], counts, tokenizer, draws)
+        return Batch({**inputs, "input_ids": tokens}, labels)
 
     def redraw(self, batch: Batch, tokenizer: Any) -> Batch:
         told = batch.labels != UNLABELLED
         whole = torch.where(told, batch.labels, batch.inputs["input_ids"])
-        tokens, labels = masking.masked(whole, told.sum(dim=1), tokenizer, None)
+        tokens, labels = masking.masked(whole, told.sum(dim=1), tokenizer, masking.anew(len(whole)))
         return Batch({**batch.inputs, "input_ids": tokens}, labels)
 
     def answers(self, model: Any, batch: Batch, logits: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,25 @@ def test_masks_follow_from_the_row_and_are_drawn_anew_to_train(lesson: Lesson) -
         assert original.tolist() == [list(row.tokens) for row in rows.train[:50]]
     masked = one.inputs["input_ids"][one.labels != -100] == rows.tokenizer.mask_token_id
     assert 0.65 < masked.float().mean() < 0.95
+
+
+def test_a_row_is_masked_alike_whatever_rows_are_beside_it(lesson: Lesson) -> None:
+    """So that memory that runs out does not change what is learned."""
+    task, rows = _examples(lesson("fill-mask", "bert"), task__mask_share=0.4)
+    assert isinstance(task, tasks.Redraws)
+    tokens = rows.train[0].tokens
+    several = [replace(row, tokens=[*tokens[: 3 + place % 4], tokens[-1]]) for place, row in enumerate(rows.train[:8])]
+    whole = task.collate(several, rows.tokenizer)
+    parts = [task.collate(several[start : start + 2], rows.tokenizer) for start in range(0, 8, 2)]
+    torch.manual_seed(1)
+    drawn = task.redraw(whole, rows.tokenizer)
+    torch.manual_seed(1)
+    drawn_in_parts = [task.redraw(part, rows.tokenizer) for part in parts]
+    for one, split in ((whole, parts), (drawn, drawn_in_parts)):
+        for place, row in enumerate(several):
+            part, within = split[place // 2], (place % 2, slice(len(row.tokens)))
+            assert torch.equal(one.labels[place, : len(row.tokens)], part.labels[within])
+            assert torch.equal(one.inputs["input_ids"][place, : len(row.tokens)], part.inputs["input_ids"][within])
 
 
 def test_a_tokenizer_that_masks_nothing(lesson: Lesson, checkpoint: Checkpoint) -> None:

@@ -301,6 +301,15 @@ def test_crop_shifts_by_up_to_an_eighth_and_draws_out_the_edge() -> None:
     assert seen == {tuple(float(min(max(x + by, 0), 15)) for x in range(16)) for by in range(-2, 3)}
 
 
+def test_images_vary_alike_at_once_and_in_parts() -> None:
+    """So that memory that runs out does not change what is learned."""
+    plain, drawn = torch.rand(20, 3, 16, 24), []
+    for rows in (20, 7):
+        torch.manual_seed(1)
+        drawn.append(torch.cat([images.varied(part, "flip_crop") for part in plain.split(rows)]))
+    assert torch.equal(*drawn)
+
+
 def test_augmentation_follows_from_the_seed_and_leaves_evaluation_alone(
     drawn: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
