@@ -8,17 +8,22 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cases
+import families
 import psycopg2
 import pytest
 from support import environment, wait_until
 
+from hpo import spec as studies
 from hpo.config import Config
+from objectives.host import Host
+from objectives.tasks import TASKS
 
 pytestmark = pytest.mark.acceptance
 Hpo = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,6 +41,8 @@ sampler: random
 pruner: {pruner}
 trials: 2
 """
+OTHERS = sorted({*TASKS} - {"text-classification"})
+VARIED = {"image-classification": {"augmentation": "flip_crop"}}
 TOY = """
 study: {name}
 objective: {{simulated: {{evaluations: 8, seconds: 8}}}}
@@ -102,6 +109,35 @@ def losses(trial: dict[str, Any]) -> list[tuple[int, float]]:
     return [(row["step"], row["metrics"]["val_loss"]) for row in trial["curve"]]
 
 
+def tiny_study(kind: str, folder: Path) -> Path:
+    """The file of a study of one trial of this kind, with a tiny model: 24 evaluations, so that some are to come."""
+    folder.mkdir()
+    tree = cases.tree(kind, families.save(cases.CASES[kind].families[0], folder / "model"), folder, epochs=4)
+    tree["training"] |= {"evaluations_per_epoch": 6, **VARIED.get(kind, {})}
+    search = {"training.learning_rate": {"low": 1e-3, "high": 5e-3}}
+    methods = {"sampler": "random", "pruner": "none", "trials": 1}
+    (folder / "study.yaml").write_text(json.dumps({"study": kind, "objective": tree, "search": search, **methods}))
+    return folder / "study.yaml"
+
+
+def kill_begun(config: Config, killed: set[int]) -> set[int]:
+    """Kill each worker whose trial has its first checkpoint and was not disturbed yet; the trials, `killed` with it."""
+    with closing(psycopg2.connect(str(config.database_url).replace("+psycopg2", ""))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT trial_id, pid FROM hpo.attempts WHERE current AND ended IS NULL AND attempt = 1")
+        for trial, pid in cursor.fetchall():
+            if trial not in killed and list(Path(config.checkpoints).glob(f"*/{trial}/*.safetensors")):
+                os.kill(pid, signal.SIGKILL)
+                killed.add(trial)
+    return killed
+
+
+def learned(curve: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The metrics but for times and memory."""
+    clocks = {"seconds", "examples_per_second", "peak_memory_bytes"}
+    return [{name: value for name, value in metrics.items() if name not in clocks} for metrics in curve]
+
+
 @pytest.mark.parametrize(
     ("text", "pruner"), [(TOY, "none"), (REAL, "none"), (REAL, "asha")], ids=["toy", "real", "asha"]
 )
@@ -121,6 +157,27 @@ def test_a_killed_trial_ends_as_an_undisturbed_one(
     assert ["died", "complete"] in histories
     assert "continues from the checkpoint of step" in hpo("logs", "-s", "killed").stdout
     assert not list((config.home / "artifacts").rglob("*.safetensors"))
+
+
+@pytest.mark.timeout(900)  # six trainings and the starts of nine processes
+@pytest.mark.parametrize("some", [OTHERS[:3], OTHERS[3:6], OTHERS[6:]], ids=" ".join)
+def test_a_killed_trial_of_any_kind_ends_as_an_undisturbed_one(
+    hpo: Hpo, launched: Any, config: Config, tmp_path: Path, some: Sequence[str]
+) -> None:
+    """Three at a time, since most of it is waiting; the undisturbed ones run in this process, without the service."""
+    files = {kind: tiny_study(kind, tmp_path / kind) for kind in some}
+    launches = [launched(str(file)) for file in files.values()]
+    killed: set[int] = set()
+    wait_until(lambda: len(kill_begun(config, killed)) == len(some), 200)
+    assert [launch.wait(200) for launch in launches] == [0] * len(some)
+    for kind, file in files.items():
+        found, spec = shown(hpo, kind, 0), studies.load(file)
+        assert [attempt["outcome"] for attempt in found["history"]] == ["died", "complete"]
+        threads = found["facts"]["threads"]
+        calm, _ = cases.run(studies.settings_for(spec, found["params"]), Host("cpu", threads))
+        assert learned(row["metrics"] for row in found["curve"]) == learned(each.metrics for each in calm)
+        assert (len(calm), found["value"]) == (24, min(each.metrics["val_loss"] for each in calm))
+        assert "continues from the checkpoint of step" in hpo("logs", "-s", kind).stdout
 
 
 @pytest.mark.parametrize(("size", "cached"), [(None, True), ("1000", False)], ids=["room", "none"])
