@@ -56,9 +56,9 @@ def recorded(seen: Sequence[Evaluation]) -> list[str]:
 
 def close(one: Evaluation, other: Evaluation) -> bool:
     """Whether losses and scores are equal but for the last digits."""
-    apart = {name: 0.1 if name in RANKS else 1e-4 for name in one.metrics.keys() - CLOCKS}
+    apart = {name: 0.1 if name in RANKS else 1e-5 for name in one.metrics.keys() - CLOCKS}
     assert apart.keys() == other.metrics.keys() - CLOCKS
-    return all(other.metrics[name] == pytest.approx(one.metrics[name], abs=apart[name], rel=1e-3) for name in apart)
+    return all(other.metrics[name] == pytest.approx(one.metrics[name], abs=apart[name], rel=3e-5) for name in apart)
 
 
 def cut_after(chosen: settings.Settings, step: int, host: Host, folder: Path) -> tuple[list[Evaluation], Snapshot]:
