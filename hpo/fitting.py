@@ -88,6 +88,8 @@ def _check_limits(settings: Transfer, models: Sequence[Model], search: Space) ->
         for address, most, what in (
             ("data.max_length", found.tokens, "tokens that {} reads"),
             ("model.frozen_layers", found.blocks, "blocks that {} has"),
+            ("task.max_target_length", found.written, "tokens that {} writes"),
+            ("model.frozen_decoder_layers", found.decoder_blocks, "blocks that the decoder of {} has"),
         ):
             key, asked = _most(address, settings, search)
             if most is not None and asked > most:

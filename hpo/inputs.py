@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hpo import space
 from hpo.config import Config
 from hpo.errors import HpoError, SpecError
-from hpo.spec import StudySpec, settings_for
+from hpo.spec import StudySpec, models, settings_for
 from objectives import settings
 from objectives.cache import Cache
 from objectives.evaluation import Heed, unheeded
@@ -30,22 +30,22 @@ def check_models(spec: StudySpec, config: Config, source: str | None = None) -> 
     from objectives.errors import ObjectiveError
     from objectives.ready import ready
 
-    found = {}
-    for name in _names(spec, spec.objective):
-        wanted = cast(Transfer, settings_for(spec, {"model.name": name}, config.data_root))
-        try:
-            found[name] = ready(wanted.model, allow_code=config.allow_code, cache=config.models)
-        except ObjectiveError as error:
-            raise SpecError(f"{source or f'study {spec.study}'}: objective.{error}") from error
-    return found[spec.objective.model.name]
+    own = cast(Transfer, settings_for(spec, {}, config.data_root)).model
+    wanted = dict.fromkeys([own, *models(spec, config.data_root)])
+    try:
+        found = [ready(model, allow_code=config.allow_code, cache=config.models) for model in wanted]
+    except ObjectiveError as error:
+        raise SpecError(f"{source or f'study {spec.study}'}: objective.{error}") from error
+    return found[0]
 
 
 def identities(spec: StudySpec, config: Config) -> dict[str, str]:
     """What tells each model of a study, by its name there, from others of that name; none where revisions are searched.
 
-    Raises ObjectiveError where one cannot be read.
+    A decoder is one of them. Raises ObjectiveError where one cannot be read.
     """
-    if not isinstance(spec.objective, Transfer) or "model.revision" in spec.search:
+    searched = {"model.revision", "model.decoder_revision"}.intersection(spec.search)
+    if not isinstance(spec.objective, Transfer) or searched:
         return {}
     return {name: _identity(spec, config, name, {}) for name in _names(spec, spec.objective)}
 
@@ -54,34 +54,47 @@ def check_identities(spec: StudySpec, config: Config, known: Mapping[str, str], 
     """Raise HpoError where a model here is not the one that the study was made with, and what `heed` raises."""
     for name, identity in known.items():
         if _identity(spec, config, name, known, heed) != identity:
+            address = _names(spec, cast(Transfer, spec.objective))[name]
             raise HpoError(
-                f"model.name: the files of {name} are not those that {spec.study} was made with; put the same files "
+                f"{address}: the files of {name} are not those that {spec.study} was made with; put the same files "
                 f"here, or start a new study with --as {spec.study}-2"
             )
 
 
 def pinned(spec: StudySpec, params: Mapping[str, Any], config: Config, known: Mapping[str, str]) -> Settings:
-    """A trial's settings; a model of the hub at the commit that the study was made with, wherever its branch is now."""
+    """A trial's settings; models of the hub at the commits that the study was made with, wherever a branch is now."""
     wanted = settings_for(spec, params, config.data_root)
     if not isinstance(spec.objective, Transfer):
         return wanted
-    name = str(params.get("model.name", spec.objective.model.name))
-    kind, _, commit = known.get(name, "").partition(":")
-    return settings.replace(wanted, {"model.revision": commit}) if kind == "hub" else wanted
+    name, decoder = (params.get(address, settings.get(spec.objective, address)) for address in _REVISIONS)
+    named = dict(zip(_REVISIONS.values(), (name, None if decoder == name else decoder), strict=True))
+    found = {address: known.get(str(one), "").partition(":") for address, one in named.items()}
+    return settings.replace(wanted, {address: commit for address, (kind, _, commit) in found.items() if kind == "hub"})
 
 
-def _names(spec: StudySpec, objective: Transfer) -> list[str]:
-    """The models that a trial may have, the objective's own first."""
-    searched = spec.search.get("model.name")
-    return list(dict.fromkeys(map(str, [objective.model.name, *(space.values(searched) if searched else ())])))
+_REVISIONS = {"model.name": "model.revision", "model.decoder": "model.decoder_revision"}
+
+
+def _names(spec: StudySpec, objective: Transfer) -> dict[str, str]:
+    """The models that a trial may have, and the address of the setting where each may stand."""
+    found: dict[str, str] = {}
+    for address in _REVISIONS:
+        searched = spec.search.get(address)
+        for name in (settings.get(objective, address), *(space.values(searched) if searched else ())):
+            if name is not None:
+                found.setdefault(str(name), address)
+    return found
 
 
 def _identity(spec: StudySpec, config: Config, name: str, known: Mapping[str, str], heed: Heed = unheeded) -> str:
     from objectives.identity import identity
     from objectives.ready import located
+    from objectives.sources import first, second
 
-    wanted = cast(Transfer, pinned(spec, {"model.name": name}, config, known))
-    return identity(located(wanted.model, allow_code=config.allow_code, cache=config.models, heed=heed))
+    address = _names(spec, cast(Transfer, spec.objective))[name]
+    wanted = cast(Transfer, pinned(spec, {address: name}, config, known)).model
+    one = first(wanted) if address == "model.name" else second(wanted) or wanted
+    return identity(located(one, allow_code=config.allow_code, cache=config.models, heed=heed))
 
 
 def host_for(config: Config, spec: StudySpec) -> Host:

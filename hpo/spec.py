@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -300,15 +301,17 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
             path = getattr(settings.data, name)
             if path and "://" not in path:
                 yield f"data.{name}", str(root / path)
-    if settings.model.name.startswith(("./", "../")):
-        yield "model.name", str(root / settings.model.name)
+    for address in ("model.name", "model.decoder"):
+        found = objectives.get(settings, address)
+        if found is not None and found.startswith(("./", "../")):
+            yield address, str(root / found)
 
 
 def models(spec: StudySpec, data_root: Path | None = None) -> list[Model]:
     """The models that trials may have: those that are searched, else the objective's own; raises SpecError."""
-    searched = spec.search.get("model.name")
-    choices = [{"model.name": name} for name in space.values(searched)] if searched is not None else [{}]
-    found = (settings_for(spec, choice, data_root) for choice in choices)
+    searched = [name for name in ("model.name", "model.decoder") if name in spec.search]
+    choices = product(*(space.values(spec.search[name]) for name in searched))
+    found = (settings_for(spec, dict(zip(searched, choice, strict=True)), data_root) for choice in choices)
     return [settings.model for settings in found if isinstance(settings, Transfer)]
 
 
@@ -321,7 +324,7 @@ def subject(spec: StudySpec, data_root: Path | None = None) -> str:
     from objectives.errors import ObjectiveError
 
     try:
-        names = ", ".join(sources.find(model).full_name for model in models(spec, data_root))
+        names = ", ".join(sources.find(model).names for model in models(spec, data_root))
     except ObjectiveError as error:
         raise SpecError(f"study {spec.study}: objective.{error}") from error
     return f"{spec.objective.task.kind} with {names}"

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from objectives.errors import ModelError
 from objectives.layers import learns, sides
+from objectives.pairing import is_new
 from objectives.settings import Model
 
 _TARGETS = {
@@ -88,7 +89,7 @@ def _lora(model: Any, chosen: Model) -> Any:
     """In the matrices of blocks that learn so far; the blocks before the first of these stay as they are."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    names = _targets(model, chosen.lora.targets)
+    names = _targets(model, chosen)
     head = _head(model)
     config = LoraConfig(
         r=chosen.lora.rank,
@@ -102,11 +103,12 @@ def _lora(model: Any, chosen: Model) -> Any:
     return model
 
 
-def _targets(model: Any, wanted: str) -> list[str]:
+def _targets(model: Any, settings: Model) -> list[str]:
+    wanted, no_decoder = settings.lora.targets, settings.decoder is None  # whose new matrices learn themselves
     found, pattern = sides(model, "model.adapter"), _TARGETS.get(wanted, wanted)
     inside = {id(part) for side in found for block in side.blocks if learns(block) for part in block.modules()}
     linear = [name for name, part in model.named_modules() if id(part) in inside and isinstance(part, _MATRICES)]
-    chosen = [name for name in linear if re.search(pattern, name)]
+    chosen = [name for name in linear if re.search(pattern, name) and (no_decoder or not is_new(name))]
     if not linear:
         raise ModelError("model.frozen_layers: no block is left for adapters; freeze fewer layers")
     if not chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import xxhash
 from objectives import hub
 from objectives.errors import ModelError
 from objectives.remote import KEPT
-from objectives.sources import Source
+from objectives.sources import Source, of_decoder
 
 HUB, FILES = "hub", "files"
 
@@ -19,8 +20,13 @@ HUB, FILES = "hub", "files"
 def identity(source: Source) -> str:
     """`hub:` and the commit that the hub's cache has of it, or `files:` and a digest of names and contents.
 
-    A file is read again only when its size or its time changes. Raises ModelError where one cannot be read.
+    Of a model with another as its decoder, both with a `+` between them. A file is read again only when its size or its
+    time changes. Raises ModelError where one cannot be read.
     """
+    if source.decoder is not None:
+        with of_decoder():
+            other = identity(source.decoder)
+        return f"{identity(replace(source, decoder=None))}+{other}"
     if not source.is_folder:
         named = source.revision or ""
         found = named if re.fullmatch("[0-9a-f]{40}", named) else hub.commit(source)
@@ -37,7 +43,7 @@ def identity(source: Source) -> str:
 
 def is_certain(found: str) -> bool:
     """Whether an identity can be of one model only: not of a branch or a tag whose commit nobody knows."""
-    return re.fullmatch(f"{FILES}:.+|{HUB}:[0-9a-f]{{40}}", found) is not None
+    return all(re.fullmatch(f"{FILES}:.+|{HUB}:[0-9a-f]{{40}}", one) for one in found.split("+"))
 
 
 @lru_cache(maxsize=256)

@@ -85,7 +85,7 @@ _WRITTEN = ("task.prefix", "task.max_target_length", *addresses(Generation, "tas
 OWN: Mapping[str, Collection[str]] = {
     "task.prompt": ("text-classification", "multi-label-classification", "text-regression"),
     **dict.fromkeys(("task.stride", "task.n_best", "task.max_answer_length"), ("question-answering",)),
-    **dict.fromkeys(_WRITTEN, ("translation", "summarization")),
+    **dict.fromkeys((*_WRITTEN, "model.decoder", "model.decoder_revision"), ("translation", "summarization")),
     **dict.fromkeys(("data.image_size", "training.augmentation"), ("image-classification",)),
     "task.packing": ("text-generation",),
     "task.mask_share": ("fill-mask",),

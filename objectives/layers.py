@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from objectives.errors import ModelError
+from objectives.pairing import KIND
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Family:
     tables of relative positions. A path that a model's configuration leaves out is skipped. `shared` are the parts of
     the stem that later blocks read, too; `paired` blocks return their states as the first of two; with `final_norm`
     every token's state passes a norm of the head before it is pooled. `decoder` are the blocks of an encoder-decoder's
-    second side, fed by `decoder_stem`. Models that are not `given` states run their frozen blocks with every batch.
+    second side, fed by `decoder_stem`; of a pair (`encoder-decoder`) each side is a model of a family of its own.
+    Models that are not `given` states run their frozen blocks with every batch.
     A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow each other at one
     width, these together count as one.
     """
@@ -79,6 +81,7 @@ FAMILIES = {
     "deberta-v2": _DEBERTA,
     "distilbert": Family(blocks="transformer.layer"),
     "electra": Family(("embeddings", "embeddings_project")),
+    "encoder-decoder": Family((), "encoder", decoder="decoder", given=False),
     "gpt2": Family(("wte", "wpe"), "h", given=False),
     "llama": _LLAMA,
     "marian": _BART,
@@ -127,6 +130,8 @@ def prefix(model: Any, asked: str = "model.frozen_layers") -> Prefix:
     Raises ModelError for a family not in FAMILIES, led by the address of the setting that asks.
     """
     of = family(model, asked)
+    if model.config.model_type == KIND:
+        return prefix(model.encoder, asked)
     return Prefix(_found(model, of.stem), _blocks(model, of))
 
 
@@ -135,6 +140,8 @@ def decoder(model: Any) -> Prefix | None:
     of = family(model)
     if of.decoder is None:
         return None
+    if model.config.model_type == KIND:
+        return prefix(model.decoder)
     return Prefix(_found(model, of.decoder_stem), tuple(at(model.base_model, of.decoder)))
 
 

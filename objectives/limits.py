@@ -15,23 +15,44 @@ _BLOCKS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_la
 _STAGES = {"convnext": "depths", "efficientnet": "num_block_repeats", "mobilenet_v2": "", "resnet": "depths"}
 """Architectures whose stages are what freezes, and which list of their configuration has one entry for each."""
 
+_DECODER_BLOCKS = ("decoder_layers", "num_decoder_layers")
 _POSITIONS = ("max_position_embeddings", "n_positions")
 
 
 class Limits(NamedTuple):
-    """The most tokens a row may have and blocks there are to freeze; None where it is not known."""
+    """The most tokens a row may have and blocks there are to freeze, and the same of what an encoder-decoder writes and
+    of its second side; None where it is not known."""
 
     tokens: int | None = None
     blocks: int | None = None
+    written: int | None = None
+    decoder_blocks: int | None = None
 
 
 def read(source: Source) -> Limits:
-    """What the `config.json` of a model's folder says; nothing is known of a model that is elsewhere."""
+    """What the `config.json` of a model's folder says, and that of its decoder; nothing is known of a model that is
+    elsewhere."""
+    config = _config(source)
+    reads, writes = _sides(config)
+    if source.decoder is not None:
+        writes = _config(source.decoder)
+    blocks = _blocks(writes) if writes else _number(config, _DECODER_BLOCKS)
+    return Limits(_tokens(reads), _blocks(reads), _tokens(writes), blocks)
+
+
+def _config(source: Source) -> dict[str, Any]:
     try:
         config = json.loads((Path(source.where) / "config.json").read_bytes())
     except (OSError, ValueError):  # what is wrong with it, transformers will say
-        return Limits()
-    return Limits(_tokens(config), _blocks(config)) if isinstance(config, dict) else Limits()
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _sides(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The configuration of what reads and of what writes, the second empty where one has both."""
+    found = [config.get(name) for name in ("encoder", "decoder")]
+    nested = config.get("model_type") == "encoder-decoder"
+    return [side if isinstance(side, dict) else {} for side in found] if nested else [config, {}]
 
 
 def _blocks(config: dict[str, Any]) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -28,10 +28,10 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from objectives import hub, images, limits
+from objectives import hub, images, limits, pairing, sources
 from objectives.errors import ModelError
 from objectives.pooling import Pooled
-from objectives.ready import needs_code
+from objectives.ready import needs_code, other_tokens
 from objectives.seeds import derive
 from objectives.settings import Data, Model
 from objectives.sources import Source, without_login
@@ -103,19 +103,19 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
     with _explained(source), quiet():
         loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, source, head, config)
     torch.manual_seed(derive(seed, "head"))
-    return _with_pooling(loaded, model)
+    return _with_pooling(pairing.prepared(loaded), model)
 
 
 def outline(model: Model, source: Source, head: str, classes: Sequence[str]) -> Any:
     """The model without its weights, which are neither read nor given memory: to see what it is made of."""
     config = configuration(model, source, head, classes)
     with _explained(source), quiet(), torch.device("meta"):
-        return _with_pooling(_random(model, source, head, config), model)
+        return _with_pooling(pairing.prepared(_random(model, source, head, config)), model)
 
 
 def configuration(model: Model, source: Source, head: str, classes: Sequence[str]) -> Any:
     """The architecture, with the classes as its labels and the dropout that the settings ask for."""
-    config = _published(source)
+    config = _configured(source)
     config.problem_type = HEADS[head].problem
     if classes:
         config.id2label = dict(enumerate(classes))
@@ -156,18 +156,12 @@ def _sight(source: Source, image_size: int | None) -> images.Sight:
 
 def tokenizer(source: Source, max_length: int, max_target_length: int = 0) -> Any:
     """The model's tokenizer; raises ModelError, also where the model cannot read so many tokens, or write them."""
-    config = _published(source)
-    with _explained(source), quiet():
-        found = AutoTokenizer.from_pretrained(
-            source.where, revision=_revision(source, config), trust_remote_code=source.allow_code
-        )
-    if found.pad_token is None:  # of decoders: masks say what is padding
-        found.pad_token = found.eos_token
-    longest = min(found.model_max_length, _positions(config))
+    found = _tokenizer(source)
+    longest, most = (min(found.model_max_length, _positions(side)) for side in pairing.sides(_configured(source)))
     if max_length > longest:
         raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
-    if max_target_length > longest:
-        seen = f"{max_target_length} is more than the {longest} tokens {source.full_name} writes"
+    if max_target_length > most:
+        seen = f"{max_target_length} is more than the {most} tokens {(source.decoder or source).full_name} writes"
         raise ModelError(f"task.max_target_length: {seen}")
     return found
 
@@ -182,8 +176,43 @@ def recompute(model: Any) -> None:
     (later or body.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
+def _configured(source: Source) -> Any:
+    """What is published of a model's architecture, or made of it and its decoder's."""
+    if source.decoder is None:
+        return _published(source)
+    with sources.of_decoder():
+        writes = _published(source.decoder)
+    return pairing.configuration(_published(source), writes, _tokenizer(source))
+
+
+def _tokenizer(source: Source) -> Any:
+    """That of a model, which its decoder must have, too; raises ModelError."""
+    config = _published(source)
+    with _explained(source), quiet():
+        found = AutoTokenizer.from_pretrained(
+            source.where, revision=_revision(source, config), trust_remote_code=source.allow_code
+        )
+    if source.decoder is not None and source.decoder != replace(source, decoder=None):
+        with sources.of_decoder():
+            other = _tokenizer(source.decoder)
+        if found.get_vocab() != other.get_vocab():
+            raise other_tokens(source, source.decoder)
+    if found.pad_token is None:  # of decoders: masks say what is padding
+        found.pad_token = found.eos_token
+    return found
+
+
 def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
-    loaded, info = _architecture(model, head).from_pretrained(
+    if source.decoder is None:
+        return _weights(_architecture(model, head), source, config)
+    encoder = _weights(AutoModel, source, config.encoder)
+    with sources.of_decoder(), _explained(source.decoder):
+        decoder = _weights(AutoModelForCausalLM, source.decoder, config.decoder)
+    return pairing.joined(encoder, decoder, config)
+
+
+def _weights(architecture: Any, source: Source, config: Any) -> Any:
+    loaded, info = architecture.from_pretrained(
         source.where,
         revision=_revision(source, config),
         config=config,
@@ -199,13 +228,18 @@ def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
     # transformers fills what a checkpoint lacks with random numbers, which is right for the head alone
     body = "" if loaded.base_model is loaded else f"{loaded.base_model_prefix}."
     absent = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
-    lost = sorted(key for key in absent if key.startswith(body) and "pooler." not in key)
+    lost = sorted(key for key in absent if key.startswith(body) and not _may_be_new(key, config))
     if lost:
         raise ModelError(
             f"model.name: the weights of {source.full_name} do not fit its architecture: {len(lost)} are missing or of "
             f"another shape, {lost[0]} first"
         )
     return loaded
+
+
+def _may_be_new(key: str, config: Any) -> bool:
+    """Whether a checkpoint may well lack a weight of the body."""
+    return "pooler." in key or (getattr(config, "add_cross_attention", False) and pairing.is_new(key))
 
 
 def _random(model: Model, source: Source, head: str, config: Any) -> Any:
@@ -242,6 +276,10 @@ def _positions(config: Any) -> int:
 
 
 def _set_dropout(config: Any, dropout: float) -> None:
+    if config.model_type == pairing.KIND:
+        for side in pairing.sides(config):
+            _set_dropout(side, dropout)
+        return
     names = [name for name in DROPOUTS if hasattr(config, name)]
     if not names:
         raise ModelError(f"model.dropout: {config.model_type} has no dropout to set; remove the setting")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from objectives import hub, remote, sources
+from objectives import hub, remote, sources, tokens
 from objectives.errors import ModelError
 from objectives.evaluation import Heed, unheeded
 from objectives.hub import Found
@@ -30,16 +31,22 @@ def ready(model: Model, *, allow_code: bool = False, cache: Path | None = None, 
     for models of URLs; `heed` is called while one is fetched, and may raise.
     """
     source = located(model, allow_code=allow_code, cache=cache, heed=heed)
-    found = _in_folder(source) if source.is_folder else hub.found(source)
-    _check_files(source, found, model.pretrained)
-    _check_architecture(source, found)
+    _check(source, model.pretrained)
+    if source.decoder is not None:
+        with sources.of_decoder():
+            _check(source.decoder, model.pretrained)
+        _check_tokens(source, source.decoder)
     return source
 
 
 def located(model: Model, *, allow_code: bool = False, cache: Path | None = None, heed: Heed = unheeded) -> Source:
     """The same, without a look at what is there; raises ModelError."""
     source = sources.find(model, allow_code=allow_code)
-    return remote.fetched(source, cache, heed) if source.is_url else source
+    found = remote.fetched(source, cache, heed) if source.is_url else source
+    if source.decoder is None or not source.decoder.is_url:
+        return found
+    with sources.of_decoder():
+        return replace(found, decoder=remote.fetched(source.decoder, cache, heed))
 
 
 @contextmanager
@@ -49,8 +56,9 @@ def in_use(
     """The same for the length of the block: a copy of a model behind a URL is not removed within it."""
     while True:
         source = located(model, allow_code=allow_code, cache=cache, heed=heed)
-        with remote.held(source) as there:
-            if there:
+        with ExitStack() as stack:
+            both = [source] if source.decoder is None else [source, source.decoder]
+            if all(stack.enter_context(remote.held(one)) for one in both):
                 yield source
                 return
 
@@ -62,6 +70,27 @@ def needs_code(source: Source) -> ModelError:
         f"model.name: {source.full_name} comes with Python code of its own, which is not run unless you allow it: "
         f"read it ({read}); {CODE}"
     )
+
+
+def other_tokens(source: Source, decoder: Source) -> ModelError:
+    """What is said of two models whose tokens are not the same."""
+    return ModelError(
+        f"model.decoder: the tokens of {decoder.full_name} are others than those of {source.full_name}, by whose "
+        f"tokenizer texts are read and written; right is a decoder of the same tokenizer, such as the same model twice"
+    )
+
+
+def _check(source: Source, pretrained: bool) -> None:
+    found = _in_folder(source) if source.is_folder else hub.found(source)
+    _check_files(source, found, pretrained)
+    _check_architecture(source, found)
+
+
+def _check_tokens(source: Source, decoder: Source) -> None:
+    """Refuse two vocabularies, where both are here; others are compared when they are loaded."""
+    read, written = tokens.vocabulary(source), tokens.vocabulary(decoder)
+    if read is not None and written is not None and read != written:
+        raise other_tokens(source, decoder)
 
 
 def _in_folder(source: Source) -> Found:

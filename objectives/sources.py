@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
@@ -62,13 +64,19 @@ _QUERY = re.compile(r"(://[^\s?]+)\?\S+")
 class Source:
     """Where a model is: a folder, a URL, or a hub id with its revision; `full_name` is for people.
 
-    Code that comes with the model is run only with `allow_code`.
+    Code that comes with the model is run only with `allow_code`. `decoder` is the model that writes beside it.
     """
 
     where: str
     revision: str | None
     full_name: str
     allow_code: bool = False
+    decoder: Source | None = None
+
+    @property
+    def names(self) -> str:
+        """Both models of it, for people."""
+        return f"{self.full_name} + {self.decoder.full_name}" if self.decoder else self.full_name
 
     @property
     def is_folder(self) -> bool:
@@ -82,7 +90,38 @@ class Source:
 
 
 def find(model: Model, *, allow_code: bool = False) -> Source:
-    """Where the model of this name is; neither hub nor URL is asked. Raises ModelError."""
+    """Where the model of this name is, and its decoder; neither hub nor URL is asked. Raises ModelError."""
+    found, writes = _find(model, allow_code), second(model)
+    if writes is None:
+        return found
+    with of_decoder():
+        return replace(found, decoder=_find(writes, allow_code))
+
+
+def first(model: Model) -> Model:
+    """The model that reads, alone."""
+    return model.model_copy(update={"decoder": None, "decoder_revision": None})
+
+
+def second(model: Model) -> Model | None:
+    """The model that writes, alone; None where the first has a decoder of its own."""
+    if model.decoder is None:
+        return None
+    revision = model.revision if model.decoder == model.name else model.decoder_revision
+    return first(model).model_copy(update={"name": model.decoder, "revision": revision})
+
+
+@contextmanager
+def of_decoder() -> Iterator[None]:
+    """Have what is said of a model name the settings of the decoder."""
+    try:
+        yield
+    except ModelError as error:
+        said = str(error).replace("model.name", "model.decoder")
+        raise ModelError(said.replace("model.revision", "model.decoder_revision")) from error
+
+
+def _find(model: Model, allow_code: bool) -> Source:
     if alias := ALIASES.get(model.name):
         return Source(str(_packaged(model.name, alias)), None, f"{model.name} ({alias.description})")
     if is_url(model.name):

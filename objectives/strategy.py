@@ -12,6 +12,7 @@ from torch import nn
 from objectives import adapters
 from objectives.errors import ModelError
 from objectives.layers import Prefix, freeze, only_side, sides
+from objectives.pairing import learn_new
 from objectives.seeds import derive
 from objectives.settings import Model, blocks
 
@@ -28,7 +29,10 @@ def arranged(model: Any, chosen: Model, seed: int) -> Any:
         _reinitialise(model, chosen.reinit_layers, seed)
     if chosen.learn != "all":
         _some_parameters(model, chosen.learn)
-    return adapters.adapted(model, chosen, derive(seed, "adapter")) if chosen.adapter != "none" else model
+    found = adapters.adapted(model, chosen, derive(seed, "adapter")) if chosen.adapter != "none" else model
+    if chosen.decoder is not None:
+        learn_new(found)
+    return found
 
 
 def _some_blocks(model: Any, wanted: set[int]) -> None:

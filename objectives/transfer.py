@@ -200,7 +200,7 @@ class _Work:
     def _facts(self, schedule: Plan) -> dict[str, Any]:
         rows = self.rows
         return {
-            "model": self.source.full_name,
+            "model": self.source.names,
             "rows": dict(rows.counts),
             "classes": list(rows.classes),
             **({"notices": list(rows.notices)} if rows.notices else {}),

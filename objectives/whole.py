@@ -17,6 +17,7 @@ from objectives import images
 from objectives.adapters import around, is_wrapped, parted
 from objectives.errors import ModelError
 from objectives.models import HEADS, quiet
+from objectives.pairing import prepared
 from objectives.pooling import Pooled
 from objectives.settings import Head, Transfer
 from objectives.state import learning
@@ -113,6 +114,7 @@ def read(folder: Path, note: Any, *, allow_code: bool = False) -> tuple[Any, Any
                 use_safetensors=True,
                 trust_remote_code=allow_code,
             )
+            model = prepared(model)
             reader = AutoImageProcessor if head.images else AutoTokenizer
             tokenizer = reader.from_pretrained(folder, trust_remote_code=allow_code)
         if note["pooling"] != "head":

@@ -27,7 +27,7 @@ class Case:
     """How a kind of task is learned in a moment: its rows, the score that shows it, and settings of its own.
 
     `without` are metrics of the kind that such rows have not; `agrees` tells whether what is said of a row is what its
-    last cell holds; what frozen blocks compute is `cached`.
+    last cell holds; what frozen blocks compute is `cached`. Of a `pair` the same model writes, too.
     """
 
     header: str
@@ -39,6 +39,7 @@ class Case:
     agrees: Callable[[Any, str], bool] = operator.eq
     epochs: int = 8
     cached: bool = True
+    pair: bool = False
     good: Callable[[float], bool] = lambda score: score > 0.9
 
 
@@ -141,6 +142,15 @@ CASES = {
     "translation": Case(
         "text,label", _reversed, "chrf", ("t5", "marian"), settings={"task": _SHORT}, epochs=10, cached=False
     ),
+    "translation by a pair": Case(
+        "text,label",
+        _reversed,
+        "chrf",
+        settings={"task": _SHORT},
+        epochs=10,
+        cached=False,
+        pair=True,
+    ),
     "text-generation": Case(
         "text", _in_turn, "perplexity", ("gpt2", "llama"), agrees=_under(1.0, 1.6), cached=False, good=_under(_PLAIN)
     ),
@@ -180,7 +190,7 @@ def tree(name: str, model: Path, folder: Path, epochs: int | None = None) -> dic
     training = {"learning_rate": 3e-3, "precision": "fp32", "seed": 1, "batch_size": 8}
     return {
         "task": {"kind": kind(name), **case.settings.get("task", {})},
-        "model": {"name": str(model)},
+        "model": {"name": str(model), **({"decoder": str(model)} if case.pair else {})},
         "data": {"path": str(folder / "rows.csv"), "split": split, **length, **case.settings.get("data", {})},
         "training": {"epochs": case.epochs if epochs is None else epochs, **training},
     }

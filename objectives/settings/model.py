@@ -37,14 +37,17 @@ class Model(Setting):
     """Which model is fine-tuned, and what of it learns. The head always does.
 
     `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; the model's number of blocks
-    leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side. `layers` names the
-    blocks that learn instead. Frozen blocks run in eval mode, unless `frozen_dropout` is true. In what is not frozen
-    `learn` says which parameters learn, or `adapter` what is put beside them, which then do not.
+    leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side, be it the model's own
+    or `decoder`. `layers` names the blocks that learn instead. Frozen blocks run in eval mode, unless `frozen_dropout`
+    is true. In what is not frozen `learn` says which parameters learn, or `adapter` what is put beside them, which then
+    do not.
     """
 
     leading: ClassVar[str | None] = "name"
     name: str = Field("minilm", min_length=1, description="an alias, a hub id, a folder, or a URL of one")
     revision: str | None = Field(None, description="the hub's branch, tag or commit")
+    decoder: str | None = Field(None, min_length=1, description="what writes beside a model that only reads")
+    decoder_revision: str | None = Field(None, description="the same of the decoder, where it is another model")
     pretrained: bool = Field(True, description="false starts from random weights")
     frozen_layers: int = Field(0, ge=0)
     frozen_decoder_layers: int = Field(0, ge=0, description="first blocks of an encoder-decoder's decoder")
@@ -92,7 +95,11 @@ class Model(Setting):
         limits = {"frozen_layers": self.frozen_layers > 0, "layers": self.layers is not None}
         limited = next((name for name, given in limits.items() if given), "")
         partial = f"adapter {adapter}" if adapter != "none" else f"learn {self.learn}"
+        own, other = "is of a decoder, and there is none", "is of another model, and decoder is name's; use revision"
         return {
+            f"decoder_revision {own if self.decoder is None else other}": (
+                self.decoder_revision is not None and self.decoder in (None, self.name)
+            ),
             "frozen_layers and layers both say which blocks learn; keep one": all(limits.values()),
             f"with adapter {adapter} no weights of the blocks learn, and learn names some; keep one": (
                 adapter != "none" and self.learn != "all"

@@ -27,3 +27,9 @@ def test_reading_a_study_imports_neither_optuna_nor_torch() -> None:
     root = Path(spec.__file__).parent.parent
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+def test_a_shipped_translation_may_be_by_two_encoders() -> None:
+    found = spec.load(spec.find("phrases"), ["model.name=minilm", "model.decoder=minilm"])
+    fitting.check_inputs(found)
+    assert spec.subject(found).count("minilm (all-MiniLM-L6-v2") == 2

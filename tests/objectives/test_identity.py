@@ -18,10 +18,10 @@ from fakehub import COMMIT, Hub
 from safetensors.torch import load_file, save_file
 from sqlalchemy import text
 
-from hpo import inputs, worker
+from hpo import fitting, inputs, worker
 from hpo.attempts import Worker
 from hpo.config import Config
-from hpo.errors import HpoError, StudyError
+from hpo.errors import HpoError, SpecError, StudyError
 from hpo.spec import StudySpec
 from hpo.store import Store
 from objectives import settings, sources, trial
@@ -176,3 +176,83 @@ def test_a_study_stays_at_the_commit_that_it_was_made_with(
     assert [one["facts"]["model_identity"] for one in kept] == [f"hub:{COMMIT}"] * 2
     assert {one["facts"]["model_identity"] for one in moved} == {f"hub:{LATER}"}
     assert kept[0]["value"] != moved[0]["value"]
+
+
+@pytest.fixture
+def paired(folder: Path, rows: Path, checkpoint: Checkpoint) -> StudySpec:
+    """A study of that model with another as its decoder, which is searched."""
+    shutil.copytree(checkpoint("roberta"), folder.parent / "other")
+    made = tree("./tiny", rows)
+    made["objective"]["task"] = {"kind": "translation", "max_target_length": 8}
+    made["objective"]["model"]["decoder"] = "./other"
+    made["search"] = {"model.decoder": ["./other", "./tiny"]}
+    return StudySpec.from_dict(made)
+
+
+def test_a_study_keeps_to_its_decoders(config: Config, folder: Path, paired: StudySpec) -> None:
+    known = inputs.identities(paired, config)
+    assert known == {"./tiny": of(folder), "./other": of(folder.parent / "other")}
+    inputs.check_identities(paired, config, known)
+    assert inputs.check_models(paired, config) == sources.find(
+        Model(name=str(folder), decoder=str(folder.parent / "other"))
+    )
+    alter(folder.parent / "other")
+    with pytest.raises(HpoError, match=r"^model\.decoder: the files of \./other are not those that kept was made with"):
+        inputs.check_identities(paired, config, known)
+
+
+def test_a_study_of_a_decoder_that_is_not_there_or_reads_other_tokens(
+    config: Config, folder: Path, paired: StudySpec
+) -> None:
+    (folder.parent / "other" / "model.safetensors").unlink()
+    with pytest.raises(
+        SpecError, match=r"^study kept: objective\.model\.decoder: cannot load .*/other: it has no weig"
+    ):
+        inputs.check_models(paired, config)
+    shutil.rmtree(folder.parent / "other")
+    with pytest.raises(SpecError, match=r"objective\.model\.decoder: there is no folder '.*/other'"):
+        fitting.check_inputs(paired)
+
+
+@pytest.mark.parametrize(
+    ("searched", "pins"),
+    [
+        ({}, ("a" * 40, "b" * 40)),
+        ({"model.decoder": "acme/one"}, ("a" * 40, None)),
+        ({"model.name": "x"}, (None, "b" * 40)),
+    ],
+)
+def test_both_models_of_the_hub_are_pinned(
+    config: Config, rows: Path, searched: dict[str, str], pins: tuple[str | None, str | None]
+) -> None:
+    made = tree("acme/one", rows)
+    made["objective"]["model"]["decoder"] = "acme/two"
+    made["search"] = {"model.decoder": ["acme/one", "acme/two"], "model.name": ["acme/one", "x"]}
+    known = {"acme/one": f"hub:{'a' * 40}", "acme/two": f"hub:{'b' * 40}"}
+    found = inputs.pinned(StudySpec.from_dict(made), searched, config, known)
+    assert isinstance(found, settings.Transfer)
+    assert (found.model.revision, found.model.decoder_revision) == pins
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            {"frozen_decoder_layers": 4},
+            r"frozen_decoder_layers: 4 is more than the 3 blocks that the decoder of .*tiny has",
+        ),
+        ({"frozen_layers": 4}, r"frozen_layers: 4 is more than the 3 blocks that .*tiny has; lower it to 3"),
+    ],
+)
+def test_a_study_that_freezes_more_than_a_side_has(paired: StudySpec, setting: dict[str, int], said: str) -> None:
+    tree = paired.to_dict()
+    tree["objective"]["model"] |= setting
+    with pytest.raises(SpecError, match=said):
+        fitting.check_inputs(StudySpec.from_dict(tree))
+
+
+def test_a_study_that_writes_more_than_its_decoder_can(paired: StudySpec) -> None:
+    tree = paired.to_dict()
+    tree["objective"]["task"]["max_target_length"] = 40
+    with pytest.raises(SpecError, match=r"task\.max_target_length: 40 is more than the 39 tokens that .* writes"):
+        fitting.check_inputs(StudySpec.from_dict(tree))

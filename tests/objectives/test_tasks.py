@@ -108,6 +108,7 @@ def test_labels_that_cannot_be_learned(tmp_path: Path, task: str, rows: str, sai
         ("token-classification", "data.clean.unicode", "nfkc"),
         ("text-classification", "task.prefix", "say: "),
         ("text-classification", "task.generation.num_beams", 2),
+        ("text-generation", "model.decoder", "minilm"),
         ("translation", "model.pooling", "mean"),
         ("summarization", "data.pair", "text"),
         ("text-generation", "task.mask_share", 0.3),
@@ -152,5 +153,5 @@ def test_every_kind_learns_by_adapters_and_is_evaluated_untrained(lesson: Lesson
     assert [each.step for each in untrained] == [1]
     assert CASES[name].metric in untrained[0].metrics
     seen, result = run(lesson(name, family, epochs=2, adapter="lora", frozen_layers=1))
-    assert result.trainable_parameters < result.facts["parameters"] / 4
+    assert result.trainable_parameters < result.facts["parameters"] / (3 if CASES[name].pair else 4)
     assert seen[-1].metrics["train_loss"] < seen[0].metrics["train_loss"]
