@@ -13,13 +13,13 @@ from families import WORDS
 from safetensors.torch import load_file
 
 from bench import tiny
-from objectives import layers, limits, models, pairing, settings, sources, strategy, trial
+from objectives import layers, limits, models, pairing, remote, settings, sources, strategy, trial
 from objectives.errors import ModelError
 from objectives.evaluation import Evaluation, Snapshot
 from objectives.host import Host
 from objectives.identity import identity, is_certain
 from objectives.limits import Limits
-from objectives.ready import ready
+from objectives.ready import in_use, located, ready
 from objectives.settings import Model
 
 Checkpoint = Callable[[str], Path]
@@ -154,6 +154,16 @@ def test_a_decoder_that_cannot_be_loaded(bert: Path, tmp_path: Path) -> None:
         ready(pair(bert, broken))
     with pytest.raises(ModelError, match=r"^model\.decoder: there is no model 'miniln'; did you mean minilm\?"):
         ready(Model(name=str(bert), decoder="miniln"))
+
+
+def test_a_decoder_behind_a_url_is_copied_and_kept_while_it_is_used(bert: Path, tmp_path: Path) -> None:
+    with in_use(Model(name=str(bert), decoder=f"file://{bert}"), cache=tmp_path) as source:
+        assert source.decoder is not None
+        assert Path(source.decoder.where).parent == tmp_path
+        assert [str(entry.path) for entry in remote.clear(tmp_path)[1]] == [source.decoder.where]
+    assert source.where == str(bert)
+    with pytest.raises(ModelError, match=r"^model\.decoder: cannot fetch file:///nowhere"):
+        located(Model(name=str(bert), decoder="file:///nowhere"), cache=tmp_path)
 
 
 def test_both_have_limits_and_an_identity(checkpoint: Checkpoint, bert: Path, foreign: Path) -> None:
