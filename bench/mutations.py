@@ -310,8 +310,8 @@ MUTATIONS = (
     Mutation(
         "a model of the hub stays at its commit",
         "hpo/inputs.py",
-        'if kind == "hub" else wanted',
-        'if kind == "" else wanted',
+        'if kind == "hub"})',
+        'if kind == ""})',
         (f"{IDENTITY}::test_a_study_stays_at_the_commit_that_it_was_made_with",),
     ),
     Mutation(
