@@ -31,8 +31,11 @@ INSTEAD = {
 }
 """What stands in for a study where training is long: the same study with other settings."""
 EXTENDED = {"trials=14": "trials=3"}
-FEWER = {"hpo promote -s bert-news": "hpo promote -s bert-news --top 1 --seeds 1"}
-"""What stands in for a command that trains long."""
+FEWER = {
+    "hpo promote -s bert-news": "hpo promote -s bert-news --top 1 --seeds 1",
+    "--set data.max_length=48 --set 'search.model.name": "--set data.max_length=16 --set 'search.model.name",
+}
+"""What stands in for a command that trains long, and for one that uses what the stand-in left."""
 HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same weights are in a package
 
 BASE = """
@@ -85,7 +88,8 @@ class Reader:
 
     def console(self, block: Block) -> None:
         """Each command, which must end with 0 and print the column heads that stand below it."""
-        for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        lines = re.sub(r"\\\n *", "", block.text)  # a command may go on after a backslash
+        for part in re.split(r"^\$ ", lines, flags=re.MULTILINE)[1:]:
             command, _, answer = part.partition("\n")
             said = [" ".join(line.split()) for line in self.run(["bash", "-c", briefly(command)]).splitlines()]
             heads = [line for line in answer.splitlines() if re.fullmatch(r"[a-z]\w*(  +[a-z]\w*)+", line)]
