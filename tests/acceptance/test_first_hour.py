@@ -103,7 +103,7 @@ FILED = {"HPO_HOME": "tickets.csv"}
 SEARCH = "training.learning_rate: {low: 1e-5, high: 1e-3, log: true}"
 ROWS = [
     Wrong("no such file", "init ticket.csv", r"no such file: .*/ticket\.csv; did you mean tickets\.csv\?"),
-    Wrong("a folder", "init .", r"is a folder; right is a file of rows"),
+    Wrong("a folder", "init .", r": has no class; right is a folder for each class, with images in it"),
     Wrong("another suffix", "init a.docx", r"unknown suffix '\.docx'; right is one of \.csv, ", {"a.docx": "a"}),
     Wrong("a study file for rows", "init tickets.yaml", r"is a study file; check it with: hpo check tickets\.yaml"),
     Wrong(
@@ -120,7 +120,17 @@ ROWS = [
     csv(labelled(lambda _: "billing"), r"one value in all rows; right is two classes", "one class"),
     csv(labelled(lambda _: "billing"), r"'billing'; right is two classes or more", "one class", "check tickets.yaml"),
     csv(rows([*PAIRS, ("help", "misc")]), r"'misc' has one row; .*(remove|merge)", "a lonely class"),
-    csv(labelled(lambda n: f"id-{n:04}"), r"it holds ids, .*right is a column of classes", "ids as labels"),
+    csv(
+        labelled(lambda n: f"id-{n:04}").replace("text,team", "text,label"),
+        r"it holds ids, .*right is a column of classes",
+        "ids as labels",
+    ),
+    csv(
+        labelled(lambda n: f"id-{n:04}"),
+        r"it holds ids, .*right is a column of classes",
+        "ids named as labels",
+        "init tickets.csv -o new.yaml --label team",
+    ),
     csv(labelled(lambda n: f"id-{n}"), r"right is a column of classes", "ids as labels", "check tickets.yaml"),
     csv(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9, r"NUL byte .*binary.*right is text", "a picture"),
     csv(zipped(), r"is an Excel file .*rename it to .*\.xlsx", "an Excel file"),
