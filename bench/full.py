@@ -91,6 +91,7 @@ def pieces(contest: Contest, seeds: int, runs: Mapping[str, Contender]) -> Itera
                 point = Point(depth, *rest, seed)
                 for what, run in runs.items():
                     yield {"what": what, **point._asdict()}, partial(run, point)
+    for seed in range(seeds):  # last: they want all cores, and nobody else on them
         for workers in WORKERS:
             yield (
                 {"what": "ends", "seed": seed, "workers": workers},

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_BITS: dict[torch.dtype, tuple[torch.dtype, Any]] = {
-    torch.float32: (torch.int32, np.int32),
-    torch.bfloat16: (torch.int16, np.int16),
-}
+_BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
+_WIDTH = 16
 _SEEDS = 2**63 - 1
 
 
@@ -33,15 +31,13 @@ def quick_dropout(model: Any, device: torch.device) -> bool:
 def mask(shape: Sequence[int], chance: float, dtype: torch.dtype) -> Tensor:
     """0 with this chance, between 0 and 1, else 1 / (1 - chance), each number independently of the others.
 
-    All follow from torch's generator, which gives the seed of a quicker one (SFC64). The chance is met to 2^-32, in
-    bf16 to 2^-16.
+    All follow from torch's generator, which gives the seed of a quicker one (SFC64). The chance is met to 2^-16.
     """
-    integers, kind = _BITS[dtype]
-    width, size = 8 * integers.itemsize, prod(shape)
-    raw = np.random.SFC64(int(torch.randint(_SEEDS, ()))).random_raw(-(-size * width // 64))
-    drawn = torch.from_numpy(raw.view(kind))[:size]
-    # In place, as integers: 1 for what is kept, then the bits of the number that it is multiplied by.
-    drawn.ge_(round(chance * 2**width) - 2 ** (width - 1))
+    integers, size = _BITS[dtype], prod(shape)
+    raw = np.random.SFC64(int(torch.randint(_SEEDS, ()))).random_raw(-(-size * _WIDTH // 64))
+    drawn = torch.from_numpy(raw.view(np.int16))[:size]
+    # As integers: 1 for what is kept, then the bits of the number that it is multiplied by.
+    drawn = drawn.ge_(round(chance * 2**_WIDTH) - 2 ** (_WIDTH - 1)).to(integers)
     drawn.mul_(torch.tensor(1 / (1 - chance), dtype=dtype).view(integers))
     return drawn.view(dtype).view(*shape)
 

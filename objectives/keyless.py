@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 
-def look(parts: Any, size: int, hidden: Tensor, mask: Tensor | None, dropout: Any) -> Tensor:
-    """What the first token [rows, 1, heads * size] of each row takes from all of its states [rows, tokens, width].
+def look(parts: Any, size: int, first: Tensor, hidden: Tensor, mask: Tensor | None, dropout: Any) -> Tensor:
+    """What each row's `first` token [rows, 1, width] takes from all of its states [rows, tokens, width], as [rows, 1,
+    heads * size].
 
     What a query q scores a key W h is what W'q scores h, and a mean of values W h is W times the mean of h: a row asks
     once a head, while keys and values would be made of all its tokens. `parts` are the layers that make queries, keys
     and values; `mask` [rows, 1, 1, tokens] is true for what may be seen, or added to the scores. In fp32 always.
     """
     query, key, value = parts
-    asked = query(hidden[:, :1]).view(len(hidden), -1, size).transpose(0, 1)  # [heads, rows, size]
+    asked = query(first).view(len(hidden), -1, size).transpose(0, 1)  # [heads, rows, size]
     with torch.autocast(hidden.device.type, enabled=False):
         asked, hidden = asked.float(), hidden.float()
         weights = dropout(_scores(asked, key, hidden, mask).softmax(-1))

@@ -81,8 +81,9 @@ class _Shared:
     def last(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         layer, attention = self.layer, self.layer.attention
         parts = (attention.query, attention.key, attention.value)
-        found = _look(attention, parts, hidden, mask, attention.attention_dropout)
-        states = attention.LayerNorm(hidden[:, :1] + attention.output_dropout(attention.dense(found)))
+        first = hidden[:, :1]
+        found = _look(attention, parts, first, hidden, mask, attention.attention_dropout)
+        states = attention.LayerNorm(first + attention.output_dropout(attention.dense(found)))
         output: Tensor = layer.full_layer_layer_norm(layer.ff_chunk(states) + states)
         return output
 
@@ -90,7 +91,7 @@ class _Shared:
 def _last_like_bert(block: Any, hidden: Tensor, mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
     attention, first = block.attention.self, hidden[:, :1]
     parts = (attention.query, attention.key, attention.value)
-    found = _look(attention, parts, hidden, mask, attention.dropout)
+    found = _look(attention, parts, first, hidden, mask, attention.dropout)
     states: Tensor = block.feed_forward_chunk(block.attention.output(found, first))
     return states
 
@@ -98,7 +99,7 @@ def _last_like_bert(block: Any, hidden: Tensor, mask: Tensor | None = None, *_: 
 def _last_of_distilbert(block: Any, hidden: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Tensor:
     attention, first = block.attention, hidden[:, :1]
     parts = (attention.q_lin, attention.k_lin, attention.v_lin)
-    found = _look(attention, parts, hidden, attention_mask, attention.dropout)
+    found = _look(attention, parts, first, hidden, attention_mask, attention.dropout)
     states = block.sa_layer_norm(attention.out_lin(found) + first)
     output: Tensor = block.output_layer_norm(block.ffn(states) + states)
     return output
@@ -116,7 +117,9 @@ def _last_of_modernbert(
     biases = (None, None, None) if bias is None else bias.chunk(3)
     parts = [partial(linear, weight=weight, bias=bias) for weight, bias in zip(weights, biases, strict=True)]
     states = block.attn_norm(hidden)
-    found = _look(attention, parts, states, attention_mask, attention.attention_dropout, position_embeddings)
+    found = _look(
+        attention, parts, states[:, :1], states, attention_mask, attention.attention_dropout, position_embeddings
+    )
     states = hidden[:, :1] + attention.out_drop(attention.Wo(found))
     output: Tensor = states + block.mlp(block.mlp_norm(states))
     return output
@@ -132,18 +135,19 @@ _LAST: dict[str, Callable[..., Tensor]] = {
 def _look(
     attention: Any,
     parts: Any,
+    first: Tensor,
     hidden: Tensor,
     mask: Tensor | None,
     dropout: nn.Dropout | float,
     rotary: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """What the first token [rows, 1, size] takes from all; `parts` make queries, keys and values."""
+    """What the `first` token [rows, 1, size] takes from all; `parts` make queries, keys and values."""
     size = attention.head_dim if rotary else attention.attention_head_size
     if getattr(attention, "keyless", False):
-        return keyless.look(parts, size, hidden, mask, dropout)
+        return keyless.look(parts, size, first, hidden, mask, dropout)
     query, key, value = (
         part(states).view(*states.shape[:2], -1, size).transpose(1, 2)
-        for part, states in zip(parts, (hidden[:, :1], hidden, hidden), strict=True)
+        for part, states in zip(parts, (first, hidden, hidden), strict=True)
     )
     if rotary:
         query, _ = apply_rotary_pos_emb(query, query, *(each[:, :1] for each in rotary))

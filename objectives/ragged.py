@@ -100,7 +100,7 @@ class _Ragged:
             return None
         if place == self.last:
             self.places = None
-            return (self.padded(hidden[0], places), *others), named
+            return (self.padded(hidden.squeeze(0), places), *others), named
         if "position_embeddings" in named:  # rotary: as many as there are tokens
             named = {**named, "position_embeddings": self._rotary(named["position_embeddings"], places)}
         return (self.packed(hidden, places) if place == 0 else hidden, *others), named
@@ -108,7 +108,7 @@ class _Ragged:
     def pad(self, _attention: nn.Module, args: tuple[Any, ...]) -> Any:
         """Give padded states to what cannot do with less."""
         hidden, *others = args
-        return None if self.places is None else (self.padded(hidden[0], self.places), *others)
+        return None if self.places is None else (self.padded(hidden.squeeze(0), self.places), *others)
 
     def pack_again(self, _attention: nn.Module, _args: Any, found: tuple[Any, ...]) -> Any:
         """And take the padding off what it found."""
@@ -122,7 +122,7 @@ class _Ragged:
     def padded(self, tokens: Tensor, places: Tensor) -> Tensor:
         """From [tokens, ...] to [rows, longest, ...], zeros in the place of padding."""
         room = tokens.new_zeros(self.rows * self.longest, *tokens.shape[1:])
-        return room.index_copy(0, places, tokens).view(self.rows, self.longest, *tokens.shape[1:])
+        return room.index_copy_(0, places, tokens).view(self.rows, self.longest, *tokens.shape[1:])
 
     def _rotary(self, embeddings: tuple[Tensor, ...], places: Tensor) -> tuple[Tensor, ...]:
         """Of each token [1, tokens, size], from those of each place in a row [1, longest, size]."""
@@ -142,7 +142,7 @@ def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: 
     if not how.get("sliding_window"):
         return _by_row(ragged.lengths, query, key, value, **how), None
     query, key, value = (
-        ragged.padded(each[0].transpose(0, 1), ragged.places).transpose(1, 2) for each in (query, key, value)
+        ragged.padded(each.squeeze(0).transpose(0, 1), ragged.places).transpose(1, 2) for each in (query, key, value)
     )
     return ragged.packed(attend(module, query, key, value, mask, **how), ragged.places), None
 
@@ -150,7 +150,7 @@ def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: 
 def _by_row(lengths: Sequence[int], *parts: Tensor, scaling: float, dropout: float = 0.0, **_: Any) -> Tensor:
     """From [1, heads, tokens, size] each to [1, tokens, heads, size]; in fp32 always, which so short products gain."""
     with torch.autocast(parts[0].device.type, enabled=False):
-        query, key, value = (each[0].float() for each in parts)
+        query, key, value = (each.squeeze(0).float() for each in parts)
         found = byrow.attend(query, key, value, lengths, scaling, dropout)
     return found.to(parts[0].dtype).unsqueeze(0)
 
