@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from math import ceil
+from math import ceil, cos, pi
 from typing import Any
 
 import torch
@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_scheduler
-from transformers.optimization import Adafactor
 
 from objectives.layers import only_side
 from objectives.settings import Training
@@ -39,6 +37,8 @@ def _sgd(groups: Groups, training: Training) -> Optimizer:
 
 
 def _adafactor(groups: Groups, training: Training) -> Optimizer:
+    from transformers.optimization import Adafactor  # which brings peft, a second of CPU time
+
     # The learning rate is the settings', as in transformers' Trainer, not one that Adafactor makes up from the step.
     return Adafactor(groups, lr=training.learning_rate, scale_parameter=False, relative_step=False)  # type: ignore[no-untyped-call]
 
@@ -56,7 +56,12 @@ ELEMENTWISE = ("adamw", "adam", "sgd")
 _CLOSE = 1e-6
 """What torch adds to a norm before it divides by it."""
 
-_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "linear": lambda passed: 1 - passed,
+    "cosine": lambda passed: (1 + cos(pi * passed)) / 2,
+    "constant": lambda _passed: 1.0,
+}
+"""By the share of the steps after warmup that have passed, the share of the learning rate."""
 
 
 def optimizer(model: nn.Module, training: Training) -> Optimizer:
@@ -104,9 +109,12 @@ def _scales(model: Any, decay: float) -> dict[int, float]:
 
 def scheduler(optimizer: Optimizer, training: Training, steps: int) -> LambdaLR:
     """The settings' schedule over this many optimizer steps; linear and cosine end at 0 with the last of them."""
-    warmup = training.warmup_steps or ceil(training.warmup_ratio * steps)
-    schedule: LambdaLR = get_scheduler(_SCHEDULES[training.lr_scheduler], optimizer, warmup, steps)
-    return schedule
+    warmup, after = training.warmup_steps or ceil(training.warmup_ratio * steps), _SCHEDULES[training.lr_scheduler]
+
+    def share(step: int) -> float:
+        return step / warmup if step < warmup else after(min((step - warmup) / max(steps - warmup, 1), 1.0))
+
+    return LambdaLR(optimizer, share)
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
+import transformers
 from lessons import PLAIN, TRAIN, VALID, Run, collate, scores, trained
 from torch import nn
 
@@ -119,6 +122,31 @@ def test_schedules_over_the_optimizer_steps(bert: Path, settings: dict[str, Any]
     sizes = {"epochs": 2, "batch_size": 6, "gradient_accumulation_steps": 2, "evaluations_per_epoch": 2}
     run = Run(bert, **sizes, **settings)
     assert [evaluation.metrics["learning_rate"] / 1e-2 for evaluation in run.evaluations] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("warmup", [0, 3, 9])
+@pytest.mark.parametrize("name", ["linear", "cosine", "constant"])
+def test_schedules_are_those_of_transformers(name: Literal["linear", "cosine", "constant"], warmup: int) -> None:
+    training = Training(learning_rate=0.1, lr_scheduler=name, warmup_steps=warmup)
+    theirs = {"constant": "constant_with_warmup"}.get(name, name)
+    found, expected = (torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1) for _ in range(2))
+    schedules = (
+        optimizers.scheduler(found, training, 10),
+        transformers.get_scheduler(theirs, expected, num_warmup_steps=warmup, num_training_steps=10),
+    )
+    for _ in range(11):
+        assert found.param_groups[0]["lr"] == pytest.approx(expected.param_groups[0]["lr"], abs=1e-12)
+        for optimizer, schedule in zip((found, expected), schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+
+
+def test_training_does_not_wait_for_what_adapters_need() -> None:
+    script = (
+        "import sys, objectives.transfer; print([name for name in ('peft', 'bitsandbytes') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
 
 
 def test_the_last_step_ends_the_schedule(bert: Path) -> None:
