@@ -28,9 +28,12 @@ class Ran:
 
 
 def ran(contest: Contest, workers: int) -> Ran:
-    """Launch the grid of DEPTHS and RATES on so many workers of one thread each, in a home of its own."""
+    """Launch the grid of DEPTHS and RATES on so many workers of one thread each, in a home of its own.
+
+    Where the contest is on a GPU they share it, and have the precision that is quickest there.
+    """
     with private() as server:
-        _launch(server, _study(contest), workers)
+        _launch(server, _study(contest), workers, "" if contest.device == "cpu" else "0")
         with read(server.config) as report:
             trials, attempts = report.trials("ends"), report.attempts("ends")
     assert {trial["state"] for trial in trials} == {"COMPLETE"}, trials  # noqa: S101
@@ -52,7 +55,7 @@ def _study(contest: Contest) -> Path:
             "task": "text-classification",
             "model": "minilm",
             "data": {"path": str(contest.path), "split": {"train": contest.train, "valid": contest.valid, "test": 0}},
-            "training": {"epochs": contest.epochs, "precision": "fp32"},
+            "training": {"epochs": contest.epochs, "precision": "fp32" if contest.device == "cpu" else "auto"},
         },
         "search": {"model.frozen_layers": list(DEPTHS), "training.learning_rate": list(RATES)},
         "sampler": "grid",
@@ -62,8 +65,9 @@ def _study(contest: Contest) -> Path:
     return path
 
 
-def _launch(server: Private, study: Path, workers: int) -> None:
+def _launch(server: Private, study: Path, workers: int, devices: str) -> None:
     command = [sys.executable, "-m", "hpo", "launch", "-s", str(study), "-w", str(workers)]
-    said = subprocess.run(command, env=environment(server.config), capture_output=True, text=True, check=False)
+    environ = {**environment(server.config), "CUDA_VISIBLE_DEVICES": devices}
+    said = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if said.returncode:
         raise RuntimeError(said.stderr)

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ from hpo.launch.local import KEEP_MEMORY
 DEPTHS = (0, 2, 4, 6)
 REST = ((5e-5, 16, 0.0), (2e-4, 32, 0.1))
 WORKERS = (1, 2)
+GIVEN = ("path", "train", "valid", "epochs", "scratch", "device")
+"""What a contender's process has to know of a contest."""
 WARM = Point(6, *REST[0])
 Measure = Callable[[], dict[str, Any]]
+Pieces = Callable[[Mapping[str, "Contender"]], Iterable[tuple[dict[str, Any], Measure]]]
 
 
 class Contender:
@@ -65,7 +69,9 @@ class Contender:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        contest = {name: getattr(self.contest, name) for name in ("path", "train", "valid", "epochs", "scratch")}
+        contest = {
+            name: getattr(self.contest, name) for name in ("path", "train", "valid", "epochs", "scratch", "device")
+        }
         self._say(contest)
 
     def _ask(self, point: Point, folder: Path) -> dict[str, Any]:
@@ -83,31 +89,42 @@ class Contender:
 def pieces(contest: Contest, seeds: int, runs: Mapping[str, Contender]) -> Iterator[tuple[dict[str, Any], Measure]]:
     """What is to be measured, each with the key that tells it from the others."""
     for seed in range(seeds):
-        empty = contest.scratch / f"cache-{seed}"
-        yield {"what": "fill", "seed": seed}, partial(runs["hpo"], Point(2, *REST[0], seed), empty)
-        for depth in DEPTHS:
+        yield from trials(contest, seed, runs)
+    yield from whole(contest, seeds, WORKERS)  # last: they want all cores, and nobody else on them
+
+
+def trials(contest: Contest, seed: int, runs: Mapping[str, Contender]) -> Iterator[tuple[dict[str, Any], Measure]]:
+    """Every contender at every point, by turns."""
+    empty = contest.scratch / f"cache-{seed}"
+    yield {"what": "fill", "seed": seed}, partial(runs["hpo"], Point(2, *REST[0], seed), empty)
+    for depth in DEPTHS:
+        if contest.device == "cpu":
             yield {"what": "gemm", "seed": seed, "depth": depth}, lambda: {"rate": floor.gemm_rate()}
-            for rest in REST:
-                point = Point(depth, *rest, seed)
-                for what, run in runs.items():
-                    yield {"what": what, **point._asdict()}, partial(run, point)
-    for seed in range(seeds):  # last: they want all cores, and nobody else on them
-        for workers in WORKERS:
-            yield (
-                {"what": "ends", "seed": seed, "workers": workers},
-                lambda workers=workers: asdict(ends.ran(contest, workers)),  # type: ignore[misc]
-            )
+        for rest in REST:
+            point = Point(depth, *rest, seed)
+            for what, run in runs.items():
+                yield {"what": what, **point._asdict()}, partial(run, point)
 
 
-def measure(contest: Contest, seeds: int, kept: Path, until: float) -> list[dict[str, Any]]:
-    """All pieces that stand in the file or that there is time for."""
+def whole(contest: Contest, seeds: int, numbers: Sequence[int]) -> Iterator[tuple[dict[str, Any], Measure]]:
+    """Studies from one end to the other, by so many workers."""
+    for seed, workers in product(range(seeds), numbers):
+
+        def ran(workers: int = workers) -> dict[str, Any]:
+            return asdict(ends.ran(contest, workers))
+
+        yield {"what": "ends", "seed": seed, "workers": workers}, ran
+
+
+def measure(contest: Contest, names: Collection[str], of: Pieces, kept: Path, until: float) -> list[dict[str, Any]]:
+    """All pieces of the contenders of these names that stand in the file or that there is time for."""
     setting = {"rows": contest.train, "valid": contest.valid, "epochs": contest.epochs}
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
     found = [row for row in map(json.loads, lines) if row["setting"] == setting]
     done = [row["key"] for row in found]
-    runs = {what: Contender(what, contest) for what in standing.NAMES}
+    runs = {what: Contender(what, contest) for what in names}
     try:
-        for key, run in pieces(contest, seeds, runs):
+        for key, run in of(runs):
             if key in done:
                 continue
             if time.monotonic() > until:
@@ -141,7 +158,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hpo-bench-") as folder:
         path = texts.joined(Path(folder) / "rows.csv", options.rows + options.valid, options.headlines)
         contest = Contest(path, options.rows, options.valid, options.epochs, Path(folder))
-        found = measure(contest, options.seeds, options.keep, until)
+        found = measure(contest, standing.NAMES, partial(pieces, contest, options.seeds), options.keep, until)
         print(standing.tables(found, contest))
         if options.chart:
             chart.draw(standing.Found(found), options.chart)

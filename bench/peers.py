@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,8 +53,8 @@ class Point(NamedTuple):
 
 @dataclass
 class Outcome:
-    """CPU seconds of the whole trial, of its training and evaluations alone, and of filling or reading the cache; the
-    last evaluation's metrics."""
+    """Seconds of the whole trial, of its training and evaluations alone, and of filling or reading the cache; the last
+    evaluation's metrics."""
 
     seconds: float = 0.0
     training: float = 0.0
@@ -65,20 +65,31 @@ class Outcome:
 
 @dataclass
 class Contest:
-    """The rows that all contenders train and validate on, `train` and `valid` of them, for so many epochs."""
+    """The rows that all contenders train and validate on, `train` and `valid` of them, for so many epochs, and where:
+    `device` is cpu, whose own seconds count, or cuda, where it is those on the wall."""
 
     path: Path
     train: int
     valid: int
     epochs: int
     scratch: Path
+    device: str = "cpu"
     _splits: dict[str, Any] = field(default_factory=dict)
 
     def run(self, what: str, point: Point, cache: Cache) -> Outcome:
         """A trial of the contender of this name."""
-        if what in ("trainer", "plain"):
-            return self.trainer(point) if what == "trainer" else self.plain(point)
+        if what == "plain":
+            return self.plain(point)
+        if what.startswith("trainer"):
+            return self.trainer(point, half=what.endswith("bf16"))
         return self.hpo(point, cache, what.removeprefix("hpo").strip() or "fp32")
+
+    def now(self) -> float:
+        """The clock that contenders are compared by, in seconds."""
+        if self.device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
     def settings(self, point: Point, precision: str = "fp32") -> settings.Transfer:
         """A point as our objective takes it."""
@@ -97,17 +108,18 @@ class Contest:
     def hpo(self, point: Point, cache: Cache | None, precision: str = "fp32") -> Outcome:
         """Our objective, with what other trials left in the cache."""
         last: list[Evaluation] = []
-        with measured() as outcome, _clocked():
-            result = trial.run(self.settings(point, precision), last.append, host=Host("cpu", 1, cache=cache))
+        host = Host(self.device, 1, cache=cache)
+        with measured(self.now) as outcome, _clocked(self.now):
+            result = trial.run(self.settings(point, precision), last.append, host=host)
         metrics = last[-1].metrics
         outcome.training = result.seconds["train"] + result.seconds["evaluate"]
         outcome.fill = result.seconds.get("cache", 0.0)
         outcome.val_loss, outcome.accuracy = metrics["val_loss"], metrics["accuracy"]
         return outcome
 
-    def trainer(self, point: Point) -> Outcome:
-        """`Trainer.hyperparameter_search` with Optuna, of one trial that has the point's parameters."""
-        splits, clock = self.splits(point), _Clock()
+    def trainer(self, point: Point, half: bool = False) -> Outcome:
+        """`Trainer.hyperparameter_search` with Optuna, of one trial that has the point's parameters; `half` in bf16."""
+        splits, clock = self.splits(point), _Clock(self.now)
         arguments = TrainingArguments(
             output_dir=str(self.scratch / "trainer"),
             num_train_epochs=self.epochs,
@@ -119,8 +131,9 @@ class Contest:
             logging_strategy="no",
             report_to=[],
             disable_tqdm=True,
-            use_cpu=True,
-            dataloader_pin_memory=False,
+            use_cpu=self.device == "cpu",
+            dataloader_pin_memory=self.device != "cpu",
+            bf16=half,
             seed=point.seed,
         )
         searcher = Trainer(
@@ -132,7 +145,7 @@ class Contest:
             compute_metrics=lambda told: {"accuracy": float((told.predictions.argmax(-1) == told.label_ids).mean())},
             callbacks=[clock],
         )
-        with measured() as outcome:
+        with measured(self.now) as outcome:
             searcher.hyperparameter_search(
                 hp_space=lambda chosen: {
                     "learning_rate": chosen.suggest_float("learning_rate", 1e-5, 1e-2),
@@ -151,7 +164,7 @@ class Contest:
     def plain(self, point: Point) -> Outcome:
         """A loop in torch within `study.optimize`, frozen blocks in eval mode as ours."""
         study = optuna.create_study(sampler=_only(point))
-        with measured() as outcome:
+        with measured(self.now) as outcome:
             study.optimize(lambda chosen: self._loop(_suggested(chosen, point), chosen, outcome), n_trials=1)
         return outcome
 
@@ -185,12 +198,12 @@ class Contest:
         return self._splits
 
     def _loop(self, point: Point, chosen: optuna.Trial, outcome: Outcome) -> float:
-        splits, model = self.splits(point), self.model(point)
+        splits, model = self.splits(point), self.model(point).to(self.device)
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(learning, lr=point.learning_rate, weight_decay=0.01)
         steps = self.epochs * -(-self.train // point.batch_size)
         schedule = get_linear_schedule_with_warmup(optimizer, round(point.warmup_ratio * steps), steps)
-        began = time.process_time()
+        began = self.now()
         for epoch in range(self.epochs):
             model.train()
             for part in _frozen(model, point):
@@ -198,14 +211,14 @@ class Contest:
             order = torch.randperm(self.train, generator=torch.Generator().manual_seed(point.seed + epoch)).tolist()
             for at in range(0, self.train, point.batch_size):
                 rows = [splits["train"][row] for row in order[at : at + point.batch_size]]
-                model(**splits["collate"](rows)).loss.backward()
+                model(**splits["collate"](rows).to(self.device)).loss.backward()
                 clip_grad_norm_(learning, 1.0)
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
             outcome.val_loss, outcome.accuracy = self._validated(model, splits)
             chosen.report(outcome.val_loss, epoch)
-        outcome.training = time.process_time() - began
+        outcome.training = self.now() - began
         return outcome.val_loss
 
     @torch.no_grad()
@@ -213,7 +226,7 @@ class Contest:
         model.eval()
         loss = right = 0.0
         for at in range(0, self.valid, EVALUATED_AT_ONCE):
-            batch = splits["collate"](splits["valid"][at : at + EVALUATED_AT_ONCE])
+            batch = splits["collate"](splits["valid"][at : at + EVALUATED_AT_ONCE]).to(self.device)
             logits = model(**batch).logits
             loss += cross_entropy(logits, batch["labels"], reduction="sum").item()
             right += (logits.argmax(-1) == batch["labels"]).sum().item()
@@ -221,18 +234,18 @@ class Contest:
 
 
 @contextmanager
-def measured() -> Iterator[Outcome]:
-    """An outcome whose `seconds` the block takes."""
+def measured(now: Callable[[], float] = time.process_time) -> Iterator[Outcome]:
+    """An outcome whose `seconds` the block takes, by this clock."""
     gc.collect()
-    outcome, began = Outcome(), time.process_time()
+    outcome, began = Outcome(), now()
     yield outcome
-    outcome.seconds = time.process_time() - began
+    outcome.seconds = now() - began
 
 
 @contextmanager
-def _clocked() -> Iterator[None]:
-    """Within the block our stopwatch counts CPU seconds, not wall time."""
-    wall, stopwatch.perf_counter = stopwatch.perf_counter, time.process_time
+def _clocked(now: Callable[[], float]) -> Iterator[None]:
+    """Within the block our stopwatch goes by this clock."""
+    wall, stopwatch.perf_counter = stopwatch.perf_counter, now
     try:
         yield
     finally:
@@ -242,15 +255,15 @@ def _clocked() -> Iterator[None]:
 class _Clock(TrainerCallback):  # type: ignore[misc]
     """From the Trainer's first step to its end."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now, self.seconds = now, 0.0
         self.metrics: dict[str, float] = {}
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.began = time.process_time()
+        self.began = self.now()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        self.seconds = time.process_time() - self.began
+        self.seconds = self.now() - self.began
 
     def on_evaluate(self, *_: Any, metrics: dict[str, float], **__: Any) -> None:
         self.metrics = metrics

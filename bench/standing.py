@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
@@ -43,11 +43,12 @@ class Found:
 def tables(rows: Sequence[Row], contest: Contest) -> str:
     """Markdown."""
     found = Found(rows)
-    parts = (_heading(found, contest), _times(found, contest), _results(found), _ends(found), _goals(found, contest))
+    parts = (heading(found, contest), _times(found, contest), results(found), whole(found), _goals(found, contest))
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def _heading(found: Found, contest: Contest) -> Iterator[str]:
+def heading(found: Found, contest: Contest) -> Iterator[str]:
+    """What was measured, when."""
     dates, revisions = (sorted({row[name] for row in found.rows}) for name in ("when", "revision"))
     yield f"{contest.train} training and {contest.valid} validation rows, {contest.epochs} epochs; "
     if dates:
@@ -58,12 +59,12 @@ def _times(found: Found, contest: Contest) -> Iterator[str]:
     yield "| CPU s of training and evaluation | " + " | ".join(f"frozen {depth}" for depth in found.depths) + " | mix |"
     yield "|---|" + "---|" * (len(found.depths) + 1)
     for what, name in NAMES.items():
-        yield _line(name, [found.cpu(what, depth) for depth in found.depths], _mix(found, what))
-    yield _line("hpo, all of a trial", [found.cpu("hpo", depth, "seconds") for depth in found.depths], None)
-    yield _line("the arithmetic alone", [_floor(found, contest, depth) for depth in found.depths], None)
+        yield line(name, [found.cpu(what, depth) for depth in found.depths], _mix(found, what))
+    yield line("hpo, all of a trial", [found.cpu("hpo", depth, "seconds") for depth in found.depths], None)
+    yield line("the arithmetic alone", [_floor(found, contest, depth) for depth in found.depths], None)
     for what in ("hpo", "hpo auto"):
         ratios = [_ratio(found, what, depth) for depth in found.depths]
-        yield _line(f"Trainer / {NAMES[what]}", ratios, _over(_mix(found, "trainer"), _mix(found, what)))
+        yield line(f"Trainer / {NAMES[what]}", ratios, _over(_mix(found, "trainer"), _mix(found, what)))
 
 
 def _mix(found: Found, what: str) -> float | None:
@@ -89,13 +90,14 @@ def _floor(found: Found, contest: Contest, depth: int) -> float | None:
     return floor.flop(HIDDEN, BLOCKS, depth, train, valid) / median(rates)
 
 
-def _results(found: Found) -> Iterator[str]:
-    yield "| validation loss (lowest to highest seed), accuracy | " + " | ".join(NAMES.values()) + " |"
-    yield "|---|" + "---|" * len(NAMES)
+def results(found: Found, names: Mapping[str, str] = NAMES) -> Iterator[str]:
+    """The losses and accuracies that each contender came to."""
+    yield "| validation loss (lowest to highest seed), accuracy | " + " | ".join(names.values()) + " |"
+    yield "|---|" + "---|" * len(names)
     points = sorted({(row["key"]["frozen_layers"], row["key"]["learning_rate"]) for row in found.of("hpo")})
     for depth, rate in points:
         cells = []
-        for what in NAMES:
+        for what in names:
             rows = found.of(what, frozen_layers=depth, learning_rate=rate)
             losses = [row["val_loss"] for row in rows]
             right = f", {mean(row['accuracy'] for row in rows):.3f}" if rows else ""
@@ -103,8 +105,9 @@ def _results(found: Found) -> Iterator[str]:
         yield f"| frozen {depth}, learning rate {rate:g} | " + " | ".join(cells) + " |"
 
 
-def _ends(found: Found) -> Iterator[str]:
-    """The idle share is the workers' time in which they neither trained nor evaluated nor filled the cache."""
+def whole(found: Found) -> Iterator[str]:
+    """Studies by their numbers of workers; idle is a worker's time in which it neither trained nor evaluated nor filled
+    the cache."""
     yield "| `hpo launch`, one thread a worker | wall s, first claim to last end | idle share |"
     yield "|---|---|---|"
     for workers in sorted({row["key"]["workers"] for row in found.of("ends")}):
@@ -163,5 +166,5 @@ def _over(one: float | None, other: float | None) -> float | None:
     return one / other if one is not None and other else None
 
 
-def _line(name: str, cells: Sequence[float | None], last: float | None) -> str:
+def line(name: str, cells: Sequence[float | None], last: float | None) -> str:
     return f"| {name} | " + " | ".join("" if cell is None else f"{cell:.2f}" for cell in (*cells, last)) + " |"
