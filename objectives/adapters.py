@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from objectives.errors import ModelError
 from objectives.layers import learns, sides
 from objectives.pairing import is_new
+from objectives.quantized import MATRICES, plain
 from objectives.settings import Model
 
 _TARGETS = {
@@ -24,7 +25,6 @@ _TARGETS = {
     "all": "",
 }
 """Patterns for the names that matrices have in the families of `layers.FAMILIES`."""
-_MATRICES = (nn.Linear, Conv1D)
 WRAPPING = ("prefix", "prompt")
 """Adapters that stand around a model: its blocks see virtual tokens that no row has."""
 
@@ -46,16 +46,22 @@ def is_wrapped(model: Any) -> bool:
 
 @torch.no_grad()
 def merged(model: Any) -> Any:
-    """The model with its low-rank updates added to the weights beside which they stood."""
+    """The model with its low-rank updates added to the weights beside which they stood, which are plain again.
+
+    Not by peft's own merge, which would round a sum anew where the weights were rounded.
+    """
     if not any(hasattr(part, "get_base_layer") for part in model.modules()):
         return model
     from peft.tuners.lora import LoraLayer
 
-    for name, part in [*model.named_modules()]:
-        if isinstance(part, LoraLayer):
-            part.merge()
-            parent, _, last = name.rpartition(".")
-            setattr(model.get_submodule(parent), last, part.get_base_layer())
+    model = plain(model)
+    layers: list[tuple[str, Any]] = [one for one in model.named_modules() if isinstance(one[1], LoraLayer)]
+    for name, part in layers:
+        matrix, update = part.get_base_layer(), part.get_delta_weight("default")
+        turned = isinstance(matrix, Conv1D) and not part.fan_in_fan_out  # it was a linear layer while it was rounded
+        matrix.weight += update.T if turned else update
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, matrix)
     return model
 
 
@@ -107,7 +113,7 @@ def _targets(model: Any, settings: Model) -> list[str]:
     wanted, no_decoder = settings.lora.targets, settings.decoder is None  # whose new matrices learn themselves
     found, pattern = sides(model, "model.adapter"), _TARGETS.get(wanted, wanted)
     inside = {id(part) for side in found for block in side.blocks if learns(block) for part in block.modules()}
-    linear = [name for name, part in model.named_modules() if id(part) in inside and isinstance(part, _MATRICES)]
+    linear = [name for name, part in model.named_modules() if id(part) in inside and isinstance(part, MATRICES)]
     chosen = [name for name in linear if re.search(pattern, name) and (no_decoder or not is_new(name))]
     if not linear:
         raise ModelError("model.frozen_layers: no block is left for adapters; freeze fewer layers")

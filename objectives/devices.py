@@ -31,10 +31,14 @@ class Machine:
     device: torch.device
     precision: str
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What layers compute in; None where that is what weights are in."""
+        return _DTYPES[self.precision]
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Compute in the machine's precision within this block."""
-        dtype = _DTYPES[self.precision]
-        return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
     def scaler(self) -> torch.amp.GradScaler:
         """What keeps fp16's gradients from vanishing; does nothing for the others."""

@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from objectives import hub, images, limits, pairing, sources
+from objectives import hub, images, limits, pairing, quantized, sources
 from objectives.errors import ModelError
 from objectives.pooling import Pooled
 from objectives.ready import needs_code, other_tokens
@@ -204,14 +204,14 @@ def _tokenizer(source: Source) -> Any:
 
 def _pretrained(model: Model, source: Source, head: str, config: Any) -> Any:
     if source.decoder is None:
-        return _weights(_architecture(model, head), source, config)
+        return _weights(_architecture(model, head), source, config, model.quantization)
     encoder = _weights(AutoModel, source, config.encoder)
     with sources.of_decoder(), _explained(source.decoder):
         decoder = _weights(AutoModelForCausalLM, source.decoder, config.decoder)
     return pairing.joined(encoder, decoder, config)
 
 
-def _weights(architecture: Any, source: Source, config: Any) -> Any:
+def _weights(architecture: Any, source: Source, config: Any, bits: str = "none") -> Any:
     loaded, info = architecture.from_pretrained(
         source.where,
         revision=_revision(source, config),
@@ -221,6 +221,7 @@ def _weights(architecture: Any, source: Source, config: Any) -> Any:
         ignore_mismatched_sizes=True,  # of another head; the body is checked below
         output_loading_info=True,
         trust_remote_code=source.allow_code,
+        **quantized.how(bits, architecture, config, allow_code=source.allow_code),
     )
     for part in loaded.modules():  # loading makes parameters of Marian's positions, which are sines
         if "Sinusoidal" in type(part).__name__:
@@ -234,7 +235,7 @@ def _weights(architecture: Any, source: Source, config: Any) -> Any:
             f"model.name: the weights of {source.full_name} do not fit its architecture: {len(lost)} are missing or of "
             f"another shape, {lost[0]} first"
         )
-    return loaded
+    return quantized.steadied(loaded)
 
 
 def _may_be_new(key: str, config: Any) -> bool:

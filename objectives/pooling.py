@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from objectives.quantized import marks
 from objectives.settings import Head
 
 PLAIN = Head()
@@ -49,6 +50,7 @@ class Pooled(nn.Module):
             body.pooler = None
         self.config = body.config
         self.body = body
+        vars(self).update(marks(body))
         self.pool = POOLINGS[pooling]
         self.dropout = nn.Dropout(_dropout(body.config))
         self.classifier = _classifier(body.config, head)

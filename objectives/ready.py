@@ -19,6 +19,8 @@ from objectives.hub import Found
 from objectives.settings import Model
 from objectives.sources import Source
 
+QUANTIZATION = ("bitsandbytes", "accelerate")
+"""What transformers rounds weights with."""
 CODE = (
     "--allow-code (of hpo launch, worker and check; allow_code=True in Python) runs it, with all that this account may"
 )
@@ -30,6 +32,7 @@ def ready(model: Model, *, allow_code: bool = False, cache: Path | None = None, 
     Code that comes with a model is run only with `allow_code`; here none is run in any case. `cache` is the folder
     for models of URLs; `heed` is called while one is fetched, and may raise.
     """
+    _check_packages(model)
     source = located(model, allow_code=allow_code, cache=cache, heed=heed)
     _check(source, model.pretrained)
     if source.decoder is not None:
@@ -78,6 +81,14 @@ def other_tokens(source: Source, decoder: Source) -> ModelError:
         f"model.decoder: the tokens of {decoder.full_name} are others than those of {source.full_name}, by whose "
         f"tokenizer texts are read and written; right is a decoder of the same tokenizer, such as the same model twice"
     )
+
+
+def _check_packages(model: Model) -> None:
+    wanted = QUANTIZATION if model.quantization != "none" else ()
+    if absent := [name for name in wanted if find_spec(name) is None]:
+        raise ModelError(
+            f"model.quantization: {model.quantization} needs the extra quantization; pip install {' '.join(absent)}"
+        )
 
 
 def _check(source: Source, pretrained: bool) -> None:

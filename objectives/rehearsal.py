@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from objectives import devices, lean, parts, recall, trainer, transfer
+from objectives import devices, parts, quantized, recall, trainer, transfer
 from objectives.batches import Example, by_length, chunks
 from objectives.cache import Cache
 from objectives.checkpoint import Checkpoints
@@ -55,13 +55,13 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         schedule = plan(training, len(rows.train))
     began = perf_counter()
     with watch("load"):
-        model = transfer.load(settings, source, rows)
+        model = transfer.load(settings, source, rows, machine)
     clock = _Clock(machine)
     lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
     seen = _glimpse(settings, model, lesson, schedule, machine, host.cache, clock)
     lesson = transfer.on_states(lesson, seen.rows) if seen else lesson
     with watch("load"):
-        lean.lighten(transfer.case_of(settings, model, rows, machine))
+        transfer.lightened(settings, model, rows, machine)
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
     school, pooled = trainer.School(state, lesson, training, schedule, machine), seen is not None and seen.pooled
@@ -94,7 +94,7 @@ def _glimpse(
 ) -> Glimpse | None:
     """Where a trial would compute its frozen blocks once: the states of the rows to come, these blocks taken out."""
     frozen = transfer.frozen_of(settings, model, lesson)
-    if cache is None or frozen is None:
+    if cache is None or frozen is None or quantized.is_quantized(model):
         return None
     splits = {"train": lesson.train, "valid": lesson.valid}
     offer = offered(frozen, splits, transfer.course_of(schedule), machine, cache)

@@ -94,7 +94,6 @@ class State:
 
 def learning(model: Any) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a model that training changes: parameters that learn, and kept buffers such as running means."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    kept = model.state_dict()
+    kept = model.state_dict()  # holds more than these of rounded matrices, which do not learn
     yield from ((name, tensor) for name, tensor in model.named_parameters() if tensor.requires_grad)
-    yield from ((name, kept[name]) for name in kept if name not in parameters)
+    yield from ((name, kept[name]) for name, _ in model.named_buffers(remove_duplicate=False) if name in kept)

@@ -23,6 +23,7 @@ from objectives import (
     models,
     parts,
     prompts,
+    quantized,
     recall,
     strategy,
     tasks,
@@ -132,12 +133,12 @@ class _Work:
         training, watch = self.settings.training, self.watch
         schedule = plan(training, len(self.rows.train))
         with watch("load"):
-            which, model = identity(self.source), load(self.settings, self.source, self.rows)
+            which, model = identity(self.source), load(self.settings, self.source, self.rows, self.machine)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
         lesson, frozen = self._recalled(model, schedule, which) or (self.lesson, {})
         with watch("load"):
-            pieces = lean.lighten(case_of(self.settings, model, self.rows, self.machine))
-            how = {"cached": bool(frozen), "lean": pieces, "model_identity": which}
+            pieces = lightened(self.settings, model, self.rows, self.machine)
+            how = {"cached": bool(frozen), "lean": pieces, "model_identity": which, "versions": self._versions(model)}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
                 state.load(self.resume)
@@ -174,6 +175,9 @@ class _Work:
         frozen, before = frozen_of(self.settings, model, self.lesson), self.earlier.get("cached")
         if self.cache is None or frozen is None or before is False:
             return None
+        if quantized.is_quantized(model):
+            log.info("frozen blocks run with every batch: what matrices in few bits compute hangs on the batch")
+            return None
         unchanged = is_certain(which) and identity(self.source) == which  # while they were read
         frozen = replace(frozen, which=which if self.settings.model.pretrained and unchanged else None)
         course = course_of(schedule)
@@ -189,9 +193,12 @@ class _Work:
         """The model as it is trained by now, whole again; raises OSError."""
         if not held:
             raise SnapshotError("the training that made this evaluation was given up")
-        fresh = load(self.settings, self.source, self.rows)
+        fresh = load(self.settings, self.source, self.rows, self.machine)
         trained = adapters.merged(whole.restored(fresh, held[0].model))
         whole.write(folder, self.settings, tasks.of(self.settings.task).head, trained, self.rows.tokenizer)
+
+    def _versions(self, model: Any) -> dict[str, str]:
+        return {**self.machine.facts()["versions"], **quantized.versions(model)}
 
     def _runtime(self, how: Mapping[str, Any]) -> dict[str, Any]:
         """What the result depends on beside the settings and the rows, as RUNTIME names it."""
@@ -254,9 +261,11 @@ def pooling_of(settings: Transfer) -> str | None:
     return settings.model.pooling if models.HEADS[tasks.of(settings.task).head].pools else None
 
 
-def case_of(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine) -> lean.Case:
-    """What decides which work may be left out of this training."""
-    return lean.Case(model, pooling_of(settings), machine, settings.training.optimizer, rows.tokens)
+def lightened(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine) -> list[str]:
+    """Leave out of this training what no result needs; the names of the pieces, none where matrices are rounded."""
+    if quantized.is_quantized(model):
+        return []
+    return lean.lighten(lean.Case(model, pooling_of(settings), machine, settings.training.optimizer, rows.tokens))
 
 
 def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:
@@ -327,12 +336,14 @@ def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: H
         return _encoded(settings.task, settings.data, (seed, draw), source, kept, fingerprint, one)
 
 
-def load(settings: Transfer, source: Source, rows: Rows) -> Any:
-    """The model with a head for these rows' classes, of which learns what the settings say; raises ModelError."""
+def load(settings: Transfer, source: Source, rows: Rows, machine: devices.Machine) -> Any:
+    """The model with a head for these rows' classes, of which learns what the settings say, to be trained on this
+    machine and still on the CPU; raises ModelError."""
     head, seed = tasks.of(settings.task).head, settings.training.seed or 0
     model = _arranged(models.load(settings.model, source, head, rows.classes, seed), settings, seed)
     if settings.training.gradient_checkpointing:
         models.recompute(model)
+    quantized.computing_in(model, machine.dtype)
     return model
 
 

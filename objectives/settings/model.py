@@ -62,6 +62,9 @@ class Model(Setting):
     reinit_layers: int = Field(0, ge=0, description="last blocks that start from random weights")
     adapter: Literal["none", "lora", "prefix", "prompt"] = "none"
     lora: Lora = Lora()
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        "none", description="of the matrices in blocks, which then do not learn: with adapter lora alone"
+    )
     virtual_tokens: int = Field(20, ge=1, description="of prefix and prompt")
 
     @field_validator("layers", mode="before")
@@ -95,6 +98,7 @@ class Model(Setting):
         limits = {"frozen_layers": self.frozen_layers > 0, "layers": self.layers is not None}
         limited = next((name for name, given in limits.items() if given), "")
         partial = f"adapter {adapter}" if adapter != "none" else f"learn {self.learn}"
+        rounded = self.quantization != "none"
         own, other = "is of a decoder, and there is none", "is of another model, and decoder is name's; use revision"
         return {
             f"decoder_revision {own if self.decoder is None else other}": (
@@ -112,6 +116,15 @@ class Model(Setting):
             ),
             f"adapter {adapter} needs the architecture's own head; right is pooling head": (
                 whole and self.pooling != "head"
+            ),
+            f"quantization {self.quantization} keeps weights that cannot learn; right is adapter lora beside them": (
+                rounded and adapter != "lora"
+            ),
+            f"quantization {self.quantization} rounds pretrained weights, and pretrained is false; keep one": (
+                rounded and not self.pretrained
+            ),
+            f"quantization {self.quantization} is of one model, and decoder makes it two; keep one": (
+                rounded and self.decoder is not None
             ),
             "head.hidden belongs to a pooling such as cls or mean; set one, or remove it": (
                 self.head.hidden > 0 and self.pooling == "head"

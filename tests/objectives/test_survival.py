@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from cases import CASES, run
-from lessons import comparable, same
+from cutoff import cut_after, recorded, tensors
+from lessons import same
 
-from objectives import parts, settings, tasks, trial
+from objectives import parts, settings, tasks
 from objectives.batches import Batch, Example
 from objectives.cache import Cache
-from objectives.checkpoint import Checkpoints
-from objectives.evaluation import Evaluation, Snapshot
+from objectives.evaluation import Evaluation
 from objectives.host import Host
 
 SHORT = {"data.split.train": 64, "training.evaluations_per_epoch": 2}
@@ -29,10 +29,6 @@ EVEN = ("text-generation", "fill-mask")
 """Cases whose rows are all of one length."""
 CLOCKS = {"seconds", "examples_per_second", "peak_memory_bytes"}
 OOM = "CUDA out of memory. Tried to allocate 2.00 GiB"
-
-
-class CutError(Exception):
-    """How whoever runs a trial ends it."""
 
 
 @pytest.fixture
@@ -49,40 +45,11 @@ def chosen(lesson: Callable[..., settings.Settings]) -> Callable[..., settings.S
     return chosen
 
 
-def recorded(seen: Sequence[Evaluation]) -> list[str]:
-    """All that is recorded but times, to the last bit; NaN is like NaN."""
-    return [repr(comparable(each)) for each in seen]
-
-
 def close(one: Evaluation, other: Evaluation) -> bool:
     """Whether losses and scores are equal but for the last digits."""
     apart = {name: 0.1 if name in RANKS else 1e-5 for name in one.metrics.keys() - CLOCKS}
     assert apart.keys() == other.metrics.keys() - CLOCKS
     return all(other.metrics[name] == pytest.approx(one.metrics[name], abs=apart[name], rel=3e-5) for name in apart)
-
-
-def cut_after(chosen: settings.Settings, step: int, host: Host, folder: Path) -> tuple[list[Evaluation], Snapshot]:
-    """What was seen of a trial that was cut off while it trained or was examined after a step, and its checkpoint."""
-    seen: list[Evaluation] = []
-    kept, calls = Checkpoints(str(folder)), 0
-
-    def report(evaluation: Evaluation) -> None:
-        assert evaluation.snapshot is not None
-        seen.append(evaluation)
-        kept.save(evaluation.step, evaluation.snapshot())
-
-    def heed() -> None:
-        nonlocal calls
-        calls += len(seen) >= step
-        if calls > 2:
-            raise CutError
-
-    with pytest.raises(CutError):
-        trial.run(chosen, report, heed=heed, host=host)
-    found = kept.newest()
-    assert found is not None
-    assert found[0] == len(seen) == step
-    return seen, found[1]
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
@@ -100,18 +67,13 @@ def test_a_trial_that_was_cut_off_ends_as_an_undisturbed_one(
     whole, result = run(wanted, host)
     assert result.facts["cached"] is (frozen > 0 and CASES[name].cached)
     assert len(whole) == 4
-    weights = _tensors(whole[-1])
+    weights = tensors(whole[-1])
     for step in (1, 3):
         seen, snapshot = cut_after(wanted, step, host, tmp_path / str(step))
         torch.rand(5)
         rest, _ = run(wanted, host, resume=snapshot)
         assert recorded([*seen, *rest]) == recorded(whole)
-        assert same(_tensors(rest[-1]), weights)
-
-
-def _tensors(evaluation: Evaluation) -> dict[str, Any]:
-    assert evaluation.snapshot is not None
-    return dict(evaluation.snapshot().tensors)
+        assert same(tensors(rest[-1]), weights)
 
 
 @pytest.fixture
