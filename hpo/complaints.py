@@ -84,9 +84,14 @@ def explain(error: ValidationError, kind: type[Setting], prefix: str = "") -> li
     best: dict[tuple[str, ...], ErrorDetails] = {}
     for detail in error.errors(include_url=False):
         path, _ = _walk(kind, detail["loc"])
-        if path not in best or best[path]["type"] in _TYPES:  # of a union, the part that got furthest
+        if path not in best or (best[path]["type"] in _TYPES and not _is_no_word(detail)):  # the part that got furthest
             best[path] = detail
     return [Complaint(".".join((*prefix.split("."), *path)).strip("."), _say(best[path], kind)) for path in best]
+
+
+def _is_no_word(detail: ErrorDetails) -> bool:
+    """Whether a number stands where a word or a number may: what is wrong with it is said of numbers."""
+    return detail["type"] == "literal_error" and not isinstance(detail["input"], str)
 
 
 def _walk(kind: type[Setting], loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[Setting]]:

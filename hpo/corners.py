@@ -60,8 +60,9 @@ def _end(space: Space, more: Sequence[str], less: Sequence[str], high: bool) -> 
 
 def _extreme(range_: Range, high: bool) -> Value:
     if isinstance(range_, Categorical):
-        if high and None in range_.choices:  # of data.shots: all rows
-            return None
+        every = next((choice for choice in range_.choices if choice is None or choice == "all"), 0)
+        if every != 0 and (high or len(range_.choices) == 1):  # of data.shots all rows, of frozen_layers all blocks
+            return every
         numbers = [choice for choice in range_.choices if isinstance(choice, int | float)]
         return max(numbers) if high else min(numbers)
     if not high:

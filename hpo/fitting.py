@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hpo import space
 from hpo.complaints import Complaint, ComplaintError, nearest, shown
@@ -100,9 +101,14 @@ def _check_limits(settings: Transfer, models: Sequence[Model], search: Space) ->
 def _most(address: str, settings: Transfer, search: Space) -> tuple[str, int]:
     """The highest value of a setting that trials may have, and the key path that gives it."""
     if address not in search:
-        return f"objective.{address}", int(str(get(settings, address)))
+        return f"objective.{address}", _number(get(settings, address))
     range_ = search[address]
-    return f"search.{address}", max(int(str(end)) for end in _ends(range_))
+    return f"search.{address}", max(map(_number, _ends(range_)))
+
+
+def _number(value: Any) -> int:
+    """A whole number; 0 for `all`, which every model has."""
+    return 0 if value == "all" else int(value)
 
 
 def _ends(range_: Range) -> tuple[Value, ...]:

@@ -13,7 +13,7 @@ from objectives import settings
 from objectives.cache import Cache
 from objectives.evaluation import Heed, unheeded
 from objectives.host import Host
-from objectives.settings import Settings, Transfer
+from objectives.settings import Depth, Settings, Transfer
 
 if TYPE_CHECKING:
     from objectives.sources import Source
@@ -100,8 +100,8 @@ def _identity(spec: StudySpec, config: Config, name: str, known: Mapping[str, st
 def host_for(config: Config, spec: StudySpec) -> Host:
     """What a study's trials may use on this machine; the cache is made for all depths that it may ask for."""
     searched = spec.search.get("model.frozen_layers")
-    depths = {int(value or 0) for value in space.values(searched)} if searched else set()
-    cache = Cache(config.caches, config.cache_size, tuple(sorted(depths)), spec.trials)
+    depths = [cast(Depth, value) for value in space.values(searched)] if searched else []
+    cache = Cache(config.caches, config.cache_size, tuple(dict.fromkeys(depths)), spec.trials)
     return Host(
         models=config.models,
         cache=None if config.cache_size == 0 else cache,

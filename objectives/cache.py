@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from objectives.evaluation import Heed, unheeded
 from objectives.lent import Lent, lent
+from objectives.settings import Depth
 
 log = logging.getLogger(__name__)
 SHARE = 5
@@ -47,7 +48,7 @@ class Cache:
 
     folder: Path
     limit: int | None = None
-    depths: tuple[int, ...] = ()
+    depths: tuple[Depth, ...] = ()
     trials: int = 1
     patience: float = 600.0
 

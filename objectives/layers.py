@@ -12,6 +12,7 @@ from torch import nn
 
 from objectives.errors import ModelError
 from objectives.pairing import KIND
+from objectives.settings.model import Depth
 
 
 @dataclass(frozen=True)
@@ -158,16 +159,17 @@ def only_side(model: Any, asked: str) -> Prefix:
     return found
 
 
-def freeze(model: Any, frozen_layers: int, frozen_decoder_layers: int = 0) -> None:
+def freeze(model: Any, frozen_layers: Depth, frozen_decoder_layers: int = 0) -> None:
     """Stop the first layers of a model from learning.
 
-    0 freezes nothing; k >= 1 freezes the stem and the first k blocks; the number of blocks leaves only the head. An
-    encoder-decoder's two sides are frozen each by its own number. Raises ModelError for more blocks than there are, for
-    decoder blocks where there is no second side, for a frozen block that shares its weights with one that learns, and
-    where nothing but norms is left to learn, as where the head is the frozen embeddings.
+    0 freezes nothing; k >= 1 freezes the stem and the first k blocks; `all`, or the number of blocks, leaves only the
+    head. An encoder-decoder's two sides are frozen each by its own number. Raises ModelError for more blocks than there
+    are, for decoder blocks where there is no second side, for a frozen block that shares its weights with one that
+    learns, and where nothing but norms is left to learn, as where the head is the frozen embeddings.
     """
     if frozen_layers:
-        _freeze(prefix(model), frozen_layers, "model.frozen_layers")
+        first = prefix(model)
+        _freeze(first, len(first.blocks) if frozen_layers == "all" else frozen_layers, "model.frozen_layers")
     if frozen_decoder_layers:
         side, key = decoder(model), "model.frozen_decoder_layers"
         if side is None:

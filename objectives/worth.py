@@ -15,6 +15,7 @@ from objectives.batches import Batch, Example, Recalled, by_length
 from objectives.cache import Cache
 from objectives.cutting import can_be_given, pooled_alike
 from objectives.devices import Machine
+from objectives.layers import prefix
 
 log = logging.getLogger(__name__)
 CPU_FLOPS, GPU_FLOPS, WRITE, READ = 2e10, 5e13, 5e8, 4e9
@@ -130,7 +131,8 @@ class Offer:
 
 def offer(frozen: Frozen, splits: Mapping[str, Sequence[Example]], machine: Machine, cache: Cache) -> Offer | None:
     """What there is room for; None where the model cannot go on from its states. Raises OSError for want of room."""
-    shared = (depth for depth in cache.depths if frozen.whole or depth < frozen.depth)
+    asked = {len(prefix(frozen.model).blocks) if depth == "all" else depth for depth in cache.depths}
+    shared = (depth for depth in asked if frozen.whole or depth < frozen.depth)
     depths = [depth for depth in {frozen.depth, *shared} if can_be_given(frozen.model, depth)]
     if frozen.depth not in depths:
         return None

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from objectives.settings.data import Clean, Data, Size, Split, Where
-from objectives.settings.model import Head, Lora, Model, blocks
+from objectives.settings.model import Depth, Head, Lora, Model, blocks
 from objectives.settings.setting import Setting, Share
 from objectives.settings.task import TASK_ALIASES, Generation, Task
 from objectives.settings.training import Training
@@ -19,6 +19,7 @@ __all__ = (
     "Clean",
     "Curve",
     "Data",
+    "Depth",
     "Function",
     "Generation",
     "Head",

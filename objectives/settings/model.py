@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from objectives.settings.setting import Setting, Share
+
+Depth = Annotated[int, Field(ge=0)] | Literal["all"]
+"""So many of the first blocks, or as many as a model has."""
 
 
 class Lora(Setting):
@@ -36,11 +39,11 @@ class Head(Setting):
 class Model(Setting):
     """Which model is fine-tuned, and what of it learns. The head always does.
 
-    `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; the model's number of blocks
-    leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side, be it the model's own
-    or `decoder`. `layers` names the blocks that learn instead. Frozen blocks run in eval mode, unless `frozen_dropout`
-    is true. In what is not frozen `learn` says which parameters learn, or `adapter` what is put beside them, which then
-    do not.
+    `frozen_layers`: 0 trains all; k >= 1 freezes the embeddings and the first k blocks; `all`, or the model's number of
+    blocks, leaves only the head; `frozen_decoder_layers` are those of an encoder-decoder's second side, be it the
+    model's own or `decoder`. `layers` names the blocks that learn instead. Frozen blocks run in eval mode, unless
+    `frozen_dropout` is true. In what is not frozen `learn` says which parameters learn, or `adapter` what is put beside
+    them, which then do not.
     """
 
     leading: ClassVar[str | None] = "name"
@@ -49,7 +52,7 @@ class Model(Setting):
     decoder: str | None = Field(None, min_length=1, description="what writes beside a model that only reads")
     decoder_revision: str | None = Field(None, description="the same of the decoder, where it is another model")
     pretrained: bool = Field(True, description="false starts from random weights")
-    frozen_layers: int = Field(0, ge=0)
+    frozen_layers: Depth = 0
     frozen_decoder_layers: int = Field(0, ge=0, description="first blocks of an encoder-decoder's decoder")
     frozen_dropout: bool = Field(False, description="dropout in frozen blocks, too: they then run with every batch")
     dropout: Share | None = Field(None, description="of the encoder and the head; null keeps the model's own")
@@ -95,7 +98,7 @@ class Model(Setting):
 
     def _contradictions(self) -> dict[str, bool]:
         adapter, whole = self.adapter, self.adapter in ("prefix", "prompt")
-        limits = {"frozen_layers": self.frozen_layers > 0, "layers": self.layers is not None}
+        limits = {"frozen_layers": self.frozen_layers != 0, "layers": self.layers is not None}
         limited = next((name for name, given in limits.items() if given), "")
         partial = f"adapter {adapter}" if adapter != "none" else f"learn {self.learn}"
         rounded = self.quantization != "none"

@@ -72,6 +72,8 @@ def test_copies_of_models(run: Run, config: Config) -> None:
 def test_it_is_made_for_all_depths_of_the_search(config: Config) -> None:
     spec = StudySpec.from_dict(TREE)
     assert host_for(config, spec).cache == Cache(config.home / "cache", None, (0, 3, 6), 9)
+    deep = {**TREE, "search": {"model.frozen_layers": [4, "all", 0]}}
+    assert host_for(config, StudySpec.from_dict(deep)).cache == Cache(config.home / "cache", None, (4, "all", 0), 9)
     fixed = {**TREE, "search": {"training.learning_rate": [1e-3, 1e-2]}}
     sized = replace(config, cache_size=1000, cache=Path("/fast"))
     assert host_for(sized, StudySpec.from_dict(fixed)).cache == Cache(Path("/fast"), 1000, (), 9)

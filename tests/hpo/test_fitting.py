@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo import fitting, spec
+from hpo.errors import SpecError
 
 
 @pytest.mark.parametrize("name", spec.shipped())
@@ -27,6 +28,18 @@ def test_reading_a_study_imports_neither_optuna_nor_torch() -> None:
     root = Path(spec.__file__).parent.parent
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+def test_all_blocks_may_be_frozen_of_models_of_any_depth() -> None:
+    for how in ("model.frozen_layers=all", "search.model.frozen_layers=[0, 6, all]"):
+        fitting.check_inputs(spec.load(spec.find("bert-news"), [how]))
+    found = spec.load(spec.find("bert-news"), ["search.model.frozen_layers=[7, all]"])
+    with pytest.raises(SpecError, match=r"search\.model\.frozen_layers: 7 is more than the 6 blocks that minilm has"):
+        fitting.check_inputs(found)
+    with pytest.raises(SpecError, match=r"model\.frozen_layers: 'most' is unknown; known: all"):
+        spec.load(spec.find("bert-news"), ["model.frozen_layers=most"])
+    with pytest.raises(SpecError, match=r"model\.frozen_layers: 1\.5 is not a whole number"):
+        spec.load(spec.find("bert-news"), ["model.frozen_layers=1.5"])
 
 
 def test_a_shipped_translation_may_be_by_two_encoders() -> None:

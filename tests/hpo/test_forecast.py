@@ -100,6 +100,12 @@ def test_twice_the_epochs_are_twice_the_time() -> None:
     assert twice.study_seconds - 5 == 2 * (once.study_seconds - 5)
 
 
+def test_all_blocks_are_the_least_work_that_there_is() -> None:
+    name = "model.frozen_layers"
+    assert corners({name: Categorical(("all", 2, 0))}) == [{}, {name: "all"}, {name: 0}]
+    assert corners({name: Categorical(("all",))}) == [{}, {name: "all"}]
+
+
 def test_the_cache_of_frozen_layers_is_built_once_for_a_study_however_many_its_trials() -> None:
     def tried(params: Params, build: float | None) -> Tried:
         return Tried(params, replace(ran(20).tried[0].found, build_seconds=build))

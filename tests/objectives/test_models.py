@@ -78,6 +78,13 @@ def test_freezes_the_embeddings_and_the_first_blocks(checkpoint: Checkpoint, fam
     assert layers.total_parameters(model) == _learning(family, 0)
 
 
+@pytest.mark.parametrize("family", PARTS)
+def test_all_blocks_are_as_many_as_a_model_has(checkpoint: Checkpoint, family: str) -> None:
+    model = _load(checkpoint(family))
+    layers.freeze(model, "all")
+    assert layers.trainable_parameters(model) == _learning(family, BLOCKS)
+
+
 def test_every_family_is_tested() -> None:
     alike = {"camembert": "roberta", "xlm-roberta": "roberta", "deberta": "deberta-v2"}
     texts = {alike.get(family, family) for family, one in layers.FAMILIES.items() if not one.images}

@@ -252,6 +252,16 @@ def test_states_after_blocks_of_its_own_are_kept_for_nobody(
     assert losses(run(plain, cache=cache)[0]) == pytest.approx(losses(run(plain)[0]), rel=1e-4)
 
 
+def test_states_after_all_blocks_are_kept_for_trials_that_freeze_all(
+    trial_of: Callable[..., settings.Transfer], tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache", depths=(0, 2, "all"), trials=100)
+    _, first = run(trial_of("bert", {"frozen_layers": 2}, epochs=1), cache=cache)
+    seen, second = run(trial_of("bert", {"frozen_layers": "all"}, epochs=1), cache=cache)
+    assert (first.facts["frozen"]["built"] > 0, second.facts["frozen"]["built"]) == (True, 0)
+    assert losses(seen) == losses(run(trial_of("bert", {"frozen_layers": 3}, epochs=1), cache=cache)[0])
+
+
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
 def test_virtual_tokens_run_with_every_batch(
     trial_of: Callable[..., settings.Transfer], tmp_path: Path, name: str
