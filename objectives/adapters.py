@@ -112,11 +112,17 @@ def _lora(model: Any, chosen: Model) -> Any:
 def _targets(model: Any, settings: Model) -> list[str]:
     wanted, no_decoder = settings.lora.targets, settings.decoder is None  # whose new matrices learn themselves
     found, pattern = sides(model, "model.adapter"), _TARGETS.get(wanted, wanted)
-    inside = {id(part) for side in found for block in side.blocks if learns(block) for part in block.modules()}
+    held = [block for side in found for block in side.blocks if learns(block)]
+    inside = {id(part) for block in held for part in block.modules()}
     linear = [name for name, part in model.named_modules() if id(part) in inside and isinstance(part, MATRICES)]
     chosen = [name for name in linear if re.search(pattern, name) and (no_decoder or not is_new(name))]
-    if not linear:
+    if not held:
         raise ModelError("model.frozen_layers: no block is left for adapters; freeze fewer layers")
+    if not linear:
+        raise ModelError(
+            f"model.adapter: lora stands beside linear layers, and the blocks of {model.config.model_type} have none; "
+            f"right is none, with model.frozen_layers or model.learn"
+        )
     if not chosen:
         raise ModelError(f"model.lora.targets: no matrix is one of {wanted!r}; names are such as {linear[0]}")
     return chosen

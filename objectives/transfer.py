@@ -351,6 +351,9 @@ def _arranged(model: Any, settings: Transfer, seed: int) -> Any:
     """The model, of which learns what the settings say; raises ModelError."""
     if settings.model.adapter in WRAPPING and pooling_of(settings) is None:
         adapter, kind = settings.model.adapter, settings.task.kind
+        if kinds.KINDS[kind].images:
+            seen = f"{adapter} is virtual tokens beside those of a text, and {kind} reads images"
+            raise ModelError(f"model.adapter: {seen}; right is none, or lora where blocks have linear layers, as ViT's")
         raise ModelError(f"model.adapter: {adapter} is for heads that pool, and {kind} reads every token; use lora")
     return strategy.arranged(model, settings.model, seed)
 

@@ -147,6 +147,22 @@ def _side(family: str) -> int:
 def test_dropout_of_a_family_without(checkpoint: Checkpoint) -> None:
     with pytest.raises(ObjectiveError, match=r"model\.dropout: resnet has no dropout to set; remove the setting"):
         _load(checkpoint("resnet"), dropout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("family", "adapter", "said"),
+    [
+        ("resnet", "lora", "lora stands beside linear layers, and the blocks of resnet have none; right is none, with"),
+        ("resnet", "prefix", "prefix is virtual tokens beside those of a text, and image-classification reads images"),
+        ("vit", "prompt", "prompt is virtual tokens .* reads images; right is none, or lora where blocks have linear"),
+    ],
+)
+def test_an_adapter_that_images_cannot_have_is_refused_with_what_can(
+    drawn: Path, checkpoint: Checkpoint, family: str, adapter: str, said: str
+) -> None:
+    chosen = settings.replace(_study(drawn, checkpoint(family)), {"model.adapter": adapter})
+    with pytest.raises(ObjectiveError, match=f"model.adapter: {said}"):
+        trial.prepare(chosen)
     assert _load(checkpoint("efficientnet"), dropout=0.4).dropout.p == 0.4
 
 
