@@ -102,6 +102,8 @@ def load(model: Model, source: Source, head: str, classes: Sequence[str], seed: 
     torch.manual_seed(derive(seed, "model"))
     with _explained(source), quiet():
         loaded = _pretrained(model, source, head, config) if model.pretrained else _random(model, source, head, config)
+    if getattr(loaded, "generation_config", None) is not None:  # made of the configuration where there is no file of it
+        loaded.generation_config.use_cache = True
     torch.manual_seed(derive(seed, "head"))
     return _with_pooling(pairing.prepared(loaded), model)
 
@@ -120,7 +122,7 @@ def configuration(model: Model, source: Source, head: str, classes: Sequence[str
     if classes:
         config.id2label = dict(enumerate(classes))
         config.label2id = {name: index for index, name in enumerate(classes)}
-    config.use_cache = False  # of states for the next token, which training has no use for; generate() has its own
+    config.use_cache = False  # of states for the next token, which training has no use for
     if model.dropout is not None:
         _set_dropout(config, model.dropout)
     return config

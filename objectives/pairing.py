@@ -29,7 +29,7 @@ def configuration(reads: Any, writes: Any, tokenizer: Any) -> Any:
     """
     _check(reads, writes)
     writes.is_decoder = writes.add_cross_attention = True
-    writes.use_cache = False  # as for every model; generate() is told otherwise below
+    reads.use_cache = writes.use_cache = False  # as for every model
     config = EncoderDecoderConfig(encoder=reads, decoder=writes)
     ends = tokenizer("")["input_ids"]
     if len(ends) != 2:
@@ -48,7 +48,6 @@ def joined(encoder: Any, decoder: Any, config: Any) -> Any:
 def prepared(model: Any) -> Any:
     """The model; a pair makes of labels what its decoder reads, leaves their loss to us, and pools nothing."""
     if model.config.model_type == KIND:
-        model.generation_config.use_cache = True
         if hasattr(model.encoder, "pooler"):
             model.encoder.pooler = None
         model.register_forward_pre_hook(_shifted, with_kwargs=True)

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from objectives.layers import sides
 
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # lines on how each matrix is rounded; peft imports it, too
 MATRICES = (nn.Linear, Conv1D)
 """The classes of plain matrices; those of bitsandbytes are linear layers, too."""
 _EIGHT, _FOUR = "is_loaded_in_8bit", "is_loaded_in_4bit"
@@ -38,7 +39,6 @@ def how(bits: str, architecture: Any, config: Any, *, allow_code: bool = False) 
     inside = {id(part) for block in blocks for part in block.modules()}
     every = ((name, part) for name, part in outline.named_modules() if isinstance(part, MATRICES))
     plain = [f"{re.escape(name)}$" for name, part in every if id(part) not in inside]
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a line a matrix on how it rounds
     chosen = BitsAndBytesConfig(llm_int8_skip_modules=plain, **_KINDS[bits])  # type: ignore[no-untyped-call]
     return {"quantization_config": chosen, "device_map": {"": "cpu"}}
 
