@@ -27,7 +27,7 @@ class Forecast:
     `build_seconds` is what the cache of frozen layers takes, once; None where no trial uses it.
     `study_seconds` is without pruning and so the most; `pruned_seconds` with the share `kept` of the evaluations that
     the pruner leaves, None where that cannot be told. `memory_bytes` is a worker's, of which `workers_per_device` share
-    `free_memory_bytes`.
+    `free_memory_bytes`. Of gradual unfreezing `unfrozen` are the blocks that learn in the last epoch, and that may.
     """
 
     workers: int
@@ -46,6 +46,7 @@ class Forecast:
     memory_bytes: int | None
     free_memory_bytes: int | None
     cpu_share: float | None
+    unfrozen: Sequence[int] | None = None
 
     @property
     def fits(self) -> bool:
@@ -84,6 +85,7 @@ def forecast(spec: StudySpec, run: DryRun, workers: int, devices: int) -> Foreca
         workers_per_device=-(-workers // max(1, devices)),
         memory_bytes=max(memory, default=None),
         free_memory_bytes=found[0].free_memory_bytes,
+        unfrozen=next((each.unfrozen for each in found if each.unfrozen is not None), None),
         cpu_share=min((each.cpu_share for each in found if each.cpu_share is not None), default=None),
     )
 
@@ -136,7 +138,7 @@ def _brackets(first: int, most: int, factor: int) -> int:
 
 def advice(found: Forecast) -> Sequence[str]:
     """What makes the estimate doubtful, and what does not fit."""
-    return [*_busy(found), *_short(found)]
+    return [*_busy(found), *_short(found), *_never_thawed(found)]
 
 
 def _busy(found: Forecast) -> Iterator[str]:
@@ -156,6 +158,12 @@ def _short(found: Forecast) -> Iterator[str]:
     yield f"{many} on {found.device} take {size(needed)} of memory and {free} are free: {way}"
 
 
+def _never_thawed(found: Forecast) -> Iterator[str]:
+    if found.unfrozen is not None and found.unfrozen[0] < found.unfrozen[1]:
+        learn, may = found.unfrozen
+        yield f"training.unfreeze_every: {may - learn} of {may} blocks never learn: raise training.epochs, or lower it"
+
+
 def told(found: Forecast, pruner: str) -> Sequence[str]:
     """The estimate in a few lines."""
     trial = f"a trial: {found.expected:.0f} s on average, {found.low:.0f} to {found.high:.0f} s"
@@ -168,6 +176,9 @@ def told(found: Forecast, pruner: str) -> Sequence[str]:
     lines = [trial, most]
     if found.build_seconds is not None:
         lines.append(f"frozen layers: computed once for all trials, in {duration(found.build_seconds)} of that")
+    if found.unfrozen is not None:
+        learn, may = found.unfrozen
+        lines.append(f"gradual unfreezing: {learn} of {may} blocks learn in the last epoch; epochs before it take less")
     if found.memory_bytes is not None:
         free = "" if found.free_memory_bytes is None else f"; {size(found.free_memory_bytes)} are free"
         lines.append(f"memory: {size(found.memory_bytes)} a worker on {found.device}{free}")
@@ -208,6 +219,7 @@ def plain(found: Forecast, run: DryRun) -> dict[str, Any]:
         "memory_bytes": found.memory_bytes,
         "free_memory_bytes": found.free_memory_bytes,
         "workers_per_device": found.workers_per_device,
+        "unfrozen": None if found.unfrozen is None else dict(zip(("learn", "of"), found.unfrozen, strict=True)),
         "advice": list(advice(found)),
         "tried": tried,
     }

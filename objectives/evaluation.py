@@ -102,7 +102,9 @@ class Rehearsal:
     Memory is the process's on a CPU, what is allocated on a GPU; None where nothing was trained. `free_memory_bytes`
     is what the device had before. `took` is how long it took to find out, after the rows were read, `cpu_share`
     the share of its threads' time in which the process computed: low where others wanted the cores. `build_seconds` is
-    what the cache of frozen layers takes to build, once for all trials; None where each batch runs them.
+    what the cache of frozen layers takes to build, once for all trials; None where each batch runs them. Where blocks
+    come to learn one after the other, `unfrozen` is how many do in the last epoch, by which the steps were timed, and
+    of how many.
     """
 
     steps: int
@@ -114,6 +116,7 @@ class Rehearsal:
     took: float = 0.0
     cpu_share: float | None = None
     build_seconds: float | None = None
+    unfrozen: Sequence[int] | None = None
 
     @property
     def trial_seconds(self) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -20,12 +21,13 @@ from objectives.devices import Machine
 from objectives.evaluation import Rehearsal
 from objectives.glimpse import Glimpse, glimpse, offered
 from objectives.host import Host
-from objectives.layers import train_mode
+from objectives.layers import learns, only_side, train_mode
 from objectives.plan import Plan, plan
 from objectives.ready import located
-from objectives.settings import Transfer
+from objectives.settings import Training, Transfer
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
+from objectives.unfreezing import thawed
 
 TIMED = 4
 """Steps whose time is taken, after one that warms up."""
@@ -66,7 +68,8 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         machine.finish()
     school, pooled = trainer.School(state, lesson, training, schedule, machine), seen is not None and seen.pooled
     evaluations = schedule.evaluations
-    train = training.epochs * _epoch_seconds(school, clock, pooled)
+    with _unfrozen(model, training) as unfrozen:
+        train = training.epochs * _epoch_seconds(school, clock, pooled)
     evaluate = evaluations * _evaluation_seconds(school, clock, pooled)
     _checkpoint(school.state)
     seconds = {**watch.seconds, "train": train, "evaluate": evaluate}
@@ -80,7 +83,22 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         took=perf_counter() - began,
         cpu_share=clock.cpu_share() if machine.device.type == "cpu" else None,
         build_seconds=seen.build_seconds if seen else None,
+        unfrozen=unfrozen,
     )
+
+
+@contextmanager
+def _unfrozen(model: Any, training: Training) -> Iterator[tuple[int, int] | None]:
+    """Within the block what learns is what does in the last epoch, the dearest of gradual unfreezing; how many blocks
+    that are, of those that may. None without it."""
+    every = training.unfreeze_every
+    if every is None:
+        yield None
+        return
+    blocks = dict.fromkeys(only_side(model, "training.unfreeze_every").blocks)
+    may = sum(map(learns, blocks))
+    with thawed(model, max(training.epochs - 1, 0) // every):
+        yield sum(map(learns, blocks)), may
 
 
 def _glimpse(

@@ -59,6 +59,13 @@ class Tried(TypedDict):
     peak_memory_bytes: int | None
 
 
+class Unfrozen(TypedDict):
+    """Of gradual unfreezing: the blocks that learn in the last epoch, of those that may."""
+
+    learn: int
+    of: int
+
+
 class Estimate(TypedDict):
     """What a study would take; `pruned_study_seconds` where the pruner says what it leaves."""
 
@@ -75,6 +82,7 @@ class Estimate(TypedDict):
     memory_bytes: int | None
     free_memory_bytes: int | None
     workers_per_device: int
+    unfrozen: Unfrozen | None
     advice: list[str]
     tried: list[Tried]
 

@@ -106,6 +106,25 @@ def test_all_blocks_are_the_least_work_that_there_is() -> None:
     assert corners({name: Categorical(("all",))}) == [{}, {name: "all"}]
 
 
+@pytest.mark.parametrize(
+    ("unfrozen", "warned"),
+    [
+        ((2, 6), ["training.unfreeze_every: 4 of 6 blocks never learn: raise training.epochs, or lower it"]),
+        ((6, 6), []),
+    ],
+)
+def test_what_gradual_unfreezing_does_is_told(unfrozen: tuple[int, int], warned: list[str]) -> None:
+    run = ran(20, 10, unfrozen=unfrozen)
+    found = forecast.forecast(bert_news("training.unfreeze_every=1"), run, 1, 0)
+    line = f"gradual unfreezing: {unfrozen[0]} of 6 blocks learn in the last epoch; epochs before it take less"
+    assert line in forecast.told(found, "asha")
+    assert [one for one in forecast.advice(found) if "unfreeze" in one] == warned
+    assert forecast.plain(found, run)["unfrozen"] == {"learn": unfrozen[0], "of": 6}
+    none = forecast.forecast(bert_news(), ran(20, 10), 1, 0)
+    assert not any("unfreezing" in line for line in forecast.told(none, "asha"))
+    assert forecast.plain(none, ran(20, 10))["unfrozen"] is None
+
+
 def test_the_cache_of_frozen_layers_is_built_once_for_a_study_however_many_its_trials() -> None:
     def tried(params: Params, build: float | None) -> Tried:
         return Tried(params, replace(ran(20).tried[0].found, build_seconds=build))

@@ -61,6 +61,28 @@ def test_few_steps_are_taken_the_costliest_first(wanted, monkeypatch):
     assert seen[0] == max(seen) > min(seen)
 
 
+@pytest.mark.parametrize(
+    ("training", "model", "unfrozen", "learn"),
+    [
+        ({"epochs": 2, "unfreeze_every": 1}, {}, (1, 3), {2}),
+        ({"epochs": 4, "unfreeze_every": 2}, {"frozen_layers": 1}, (1, 2), {2}),
+        ({"epochs": 5, "unfreeze_every": 1}, {}, (3, 3), {0, 1, 2}),
+        ({}, {}, None, {0, 1, 2}),
+    ],
+)
+def test_steps_are_those_of_the_last_epoch_of_gradual_unfreezing(wanted, training, model, unfrozen, learn, monkeypatch):
+    step, seen = trainer.School.step, set()
+
+    def watched(self, batches):
+        blocks = self.state.model.bert.encoder.layer
+        seen.update(place for place, block in enumerate(blocks) if any(one.requires_grad for one in block.parameters()))
+        return step(self, batches)
+
+    monkeypatch.setattr(trainer.School, "step", watched)
+    assert trial.rehearse(wanted(model, **training)).unfrozen == unfrozen
+    assert seen == learn
+
+
 def test_seconds_grow_with_the_tokens_of_the_trial(wanted, monkeypatch):
     """The clock stands for one that takes a second an act."""
     monkeypatch.setattr(rehearsal._Clock, "__call__", lambda self, act: (act(), 1.0)[1])
