@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
-from objectives import data, kinds, sources, tokens
+from objectives import data, kinds, lengths, sources
 from objectives.errors import DataError, ObjectiveError
 from objectives.settings import Transfer
 from objectives.sources import Source
+from objectives.tokens import Counts
 
 LIMIT = 10_000
 """Rows of a split whose tokens are counted and that are compared; of more, so many at equal distances."""
@@ -60,6 +61,7 @@ class Lengths:
 
 
 Measure = int | Share | Lengths
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -212,32 +214,52 @@ def _tokens(look: _Look) -> None:
         source = look.source or sources.find(look.settings.model)
     except ObjectiveError:
         return
-    found = {name: tokens.count(source, _sampled(look.texts(name))) for name in look.tables}
+    some = {name: table.take(_sampled(range(len(table)))) for name, table in look.tables.items()}
+    found = {name: lengths.read(look.settings, table, source) for name, table in some.items()}
     counts = {name: count for name, count in found.items() if count is not None}
-    limit = look.settings.data.max_length
+    limit, whole = look.settings.data.max_length, _whole(look)
+    what = f"{whole or 'cut at max_length'} {limit}"
+    _measure(look, counts, ("tokens: median, 95 %, most", what), limit)
     for name, count in counts.items():
-        lengths = sorted(count.lengths)
-        middle, high = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
-        look.measures["tokens: median, 95 %, most"][name] = Lengths(middle, high, lengths[-1])
-        cut = sum(length > limit for length in lengths)
-        what = "in several windows of" if _in_windows(look) else "cut at max_length"
-        look.measures[f"{what} {limit}"][name] = Share(cut, len(lengths))
-        look.measures["unknown tokens"][name] = Share(count.unknown, sum(lengths))
-    look.advice.extend(_of_tokens(look, counts))
+        look.measures["unknown tokens"][name] = Share(count.unknown, sum(count.lengths))
+    if not whole:
+        look.advice.extend(_of_cuts(counts, limit, "texts", "data.max_length"))
+    look.advice.extend(_of_unknown(look, counts))
+    told = {name: lengths.written(look.settings, table, source) for name, table in some.items()}
+    wanted, most = {name: count for name, count in told.items() if count}, look.settings.task.max_target_length
+    _measure(look, wanted, ("tokens to write: median, 95 %, most", f"cut at max_target_length {most}"), most)
+    look.advice.extend(_of_cuts(wanted, most, "texts to write", "task.max_target_length"))
 
 
-def _in_windows(look: _Look) -> bool:
-    return kinds.KINDS[look.settings.task.kind].windows
+def _measure(look: _Look, counts: Mapping[str, Counts], names: tuple[str, str], limit: int) -> None:
+    """How long texts are, and how many are longer than a limit, under these two names."""
+    for name, count in counts.items():
+        found = sorted(count.lengths)
+        middle, high = found[len(found) // 2], found[int(0.95 * (len(found) - 1))]
+        look.measures[names[0]][name] = Lengths(middle, high, found[-1])
+        look.measures[names[1]][name] = Share(sum(length > limit for length in found), len(found))
 
 
-def _of_tokens(look: _Look, counts: Mapping[str, tokens.Counts]) -> Iterator[str]:
-    lengths = [length for count in counts.values() for length in count.lengths]
-    cut = sum(length > look.settings.data.max_length for length in lengths)
-    if cut > 0.1 * len(lengths) and not _in_windows(look):
-        yield f"{_share(cut, len(lengths))} of the texts are cut off: raise data.max_length"
+def _whole(look: _Look) -> str:
+    """What becomes of a text that is too long, where none of it is cut off."""
+    task = look.settings.task
+    if kinds.KINDS[task.kind].windows:
+        return "in several windows of"
+    return "in several rows of" if task.packing else ""
+
+
+def _of_cuts(counts: Mapping[str, Counts], limit: int, what: str, address: str) -> Iterator[str]:
+    found = [length for count in counts.values() for length in count.lengths]
+    cut = sum(length > limit for length in found)
+    if cut > 0.1 * len(found):
+        yield f"{_share(cut, len(found))} of the {what} are cut off: raise {address}"
+
+
+def _of_unknown(look: _Look, counts: Mapping[str, Counts]) -> Iterator[str]:
+    every = sum(sum(count.lengths) for count in counts.values())
     unknown = sum(count.unknown for count in counts.values())
-    if unknown > 0.05 * sum(lengths):
-        seen = f"{_share(unknown, sum(lengths))} of the tokens are unknown to {look.settings.model.name}"
+    if unknown > 0.05 * every:
+        seen = f"{_share(unknown, every)} of the tokens are unknown to {look.settings.model.name}"
         yield f"{seen}: model.name: bert-base-chinese or xlm-roberta-base may know them"
 
 
@@ -254,8 +276,8 @@ def _share(part: int, whole: int) -> str:
     return f"{share:.0f} %" if share >= 10 or not part else f"{share:.1f} %"
 
 
-def _sampled(texts: Sequence[str]) -> Sequence[str]:
-    return texts[:: max(1, -(-len(texts) // LIMIT))]
+def _sampled(some: Sequence[T]) -> Sequence[T]:
+    return some[:: max(1, -(-len(some) // LIMIT))]
 
 
 class _Sketches:
