@@ -35,6 +35,19 @@ def tokenizer(words: Iterable[str]) -> Any:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokens, **named)
 
 
+def qwen2_tokenizer(words: Iterable[str]) -> Any:
+    """Qwen2's own, which no other class may stand for: of bytes, each word one token, and one with a blank before it.
+
+    It puts nothing before a text.
+    """
+    found = list(words)
+    parts = dict.fromkeys((word[:end], word[end]) for word in found for end in range(1, len(word)))
+    merges = [*parts, *(("Ġ", word) for word in found)]
+    letters = sorted({letter for word in found for letter in word} | {"Ġ", "Ċ"})
+    tokens = ["<|endoftext|>", *letters, *("".join(pair) for pair in merges)]
+    return transformers.Qwen2Tokenizer({token: place for place, token in enumerate(tokens)}, merges)
+
+
 def bert(tokenizer: Any, **sizes: int) -> Any:
     """The configuration of a BERT of three blocks, 32 wide, unless `sizes` say otherwise."""
     return transformers.BertConfig(vocab_size=len(tokenizer), **{**SIZES, **sizes})

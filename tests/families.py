@@ -107,6 +107,9 @@ _TWO_SIDES: dict[str, Any] = {
 _T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2}
 _GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 2, "n_inner": 64, "n_positions": 40}
 
+QWEN2 = tiny.qwen2_tokenizer(WORDS)
+_QWEN2 = {"vocab_size": len(QWEN2), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 0}
+
 GENERATORS: dict[str, Callable[[], Any]] = {
     "bart": lambda: transformers.BartConfig(**_TWO_SIDES),
     "gpt2": lambda: transformers.GPT2Config(
@@ -115,7 +118,7 @@ GENERATORS: dict[str, Callable[[], Any]] = {
     "llama": lambda: transformers.LlamaConfig(**{**_SIZES, **_ENDS}, num_key_value_heads=1),
     "marian": lambda: transformers.MarianConfig(**_TWO_SIDES, scale_embedding=True),
     "mbart": lambda: transformers.MBartConfig(**_TWO_SIDES),
-    "qwen2": lambda: transformers.Qwen2Config(**{**_SIZES, **_ENDS}, num_key_value_heads=1, tie_word_embeddings=True),
+    "qwen2": lambda: transformers.Qwen2Config(**{**_SIZES, **_QWEN2}, num_key_value_heads=1, tie_word_embeddings=True),
     "t5": lambda: transformers.T5Config(
         vocab_size=len(tiny.SPECIAL) + len(WORDS), decoder_start_token_id=0, **_ENDS, **_T5
     ),
@@ -128,4 +131,5 @@ def save(family: str, folder: Path) -> Path:
     if family in IMAGES:
         config, processor, settings = IMAGES[family]
         return tiny.save_with_images(folder, config(), processor, **settings)
-    return tiny.save(folder, {**CONFIGS, **GENERATORS}[family](), tiny.tokenizer(WORDS))
+    tokenizer = QWEN2 if family == "qwen2" else tiny.tokenizer(WORDS)
+    return tiny.save(folder, {**CONFIGS, **GENERATORS}[family](), tokenizer)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import GENERATORS
+from families import GENERATORS, QWEN2
 from torch import nn
 
 from objectives import layers, models, sources
@@ -41,7 +41,7 @@ ENCODERS: dict[str, tuple[int, list[int]]] = {
     "t5": (EMBEDDINGS, [PLAIN + T5_FEED_FORWARD + table for table in (TABLE, 0, 0)]),
     "gpt2": (EMBEDDINGS + POSITIONS * HIDDEN, [ATTENTION + FEED_FORWARD] * 3),
     "llama": (EMBEDDINGS, [LLAMA_BLOCK] * 3),
-    "qwen2": (EMBEDDINGS, [LLAMA_BLOCK + HIDDEN + 2 * KEYS] * 3),
+    "qwen2": (len(QWEN2) * HIDDEN, [LLAMA_BLOCK + HIDDEN + 2 * KEYS] * 3),
 }
 """Numbers in what feeds the encoder, or the only side, and in each of its blocks."""
 
