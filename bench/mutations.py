@@ -37,11 +37,11 @@ WORKER, CLAIMS, CONTROL = "tests/hpo/test_worker.py", "tests/hpo/test_claims.py"
 DELIVERY, PARTS, RECALL = (
     "tests/hpo/test_delivery.py",
     "tests/objectives/test_parts.py",
-    "tests/objectives/test_recall.py",
+    "tests/objectives/test_recall_trouble.py",
 )
 SCHEMA, CHECKPOINT = "tests/hpo/test_schema.py", "tests/objectives/test_checkpoint.py"
 IDENTITY, READY = "tests/objectives/test_identity.py", "tests/objectives/test_ready.py"
-STOPPING = "tests/hpo/test_stopping.py"
+STOPPING, ASKED = "tests/hpo/test_stopping.py", "tests/hpo/test_worker_asked.py"
 KEEPING = "tests/hpo/test_keeping.py"
 
 MUTATIONS = (
@@ -50,7 +50,7 @@ MUTATIONS = (
         "hpo/worker.py",
         "self.keeper.resume() if self.claim.attempt > 1 else (None, [])",
         "(None, [])",
-        (f"{WORKER}::test_a_paused_study_is_waited_for_with_a_line_and_resumed",),
+        (f"{ASKED}::test_a_paused_study_is_waited_for_with_a_line_and_resumed",),
     ),
     Mutation(
         "a training continues from a snapshot",
@@ -211,14 +211,14 @@ MUTATIONS = (
         "hpo/worker.py",
         "self.pulse.stop.is_set() or trial.held or self.pulse.standing(self.claim).held",
         "self.pulse.stop.is_set()",
-        (f"{WORKER}::test_a_paused_trial_is_let_go_and_the_worker_goes_on_with_others",),
+        (f"{ASKED}::test_a_paused_trial_is_let_go_and_the_worker_goes_on_with_others",),
     ),
     Mutation(
         "a cancelled trial is dropped between two evaluations",
         "hpo/worker.py",
         "        keep_to(self.pulse.standing(self.claim))\n",
         "",
-        (f"{WORKER}::test_a_cancelled_trial_is_dropped_before_its_next_evaluation",),
+        (f"{ASKED}::test_a_cancelled_trial_is_dropped_before_its_next_evaluation",),
     ),
     Mutation(
         "a cancelled or superseded worker clears the checkpoints of a trial that is over",
@@ -226,7 +226,7 @@ MUTATIONS = (
         "if isinstance(why, Cancelled) or self.patiently(self._over):",
         "if isinstance(why, KeyError):",
         (
-            f"{WORKER}::test_the_checkpoints_of_a_cancelled_trial_are_gone",
+            f"{ASKED}::test_the_checkpoints_of_a_cancelled_trial_are_gone",
             f"{WORKER}::test_checkpoints_are_by_attempt_and_none_outlives_its_trial",
         ),
     ),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from uuid import uuid4
 import moves
 import psycopg2
 import pytest
+import workers
+from support import environment
 
 import hpo.cli
 from hpo import postgres, worker
@@ -83,6 +86,25 @@ def work(config: Config, spec: StudySpec) -> None:
 def rows(store: Store) -> Callable[[str], list[Any]]:
     """What the test's database answers to a statement."""
     return partial(moves.rows, store)
+
+
+@pytest.fixture
+def start(config: Config, tmp_path: Path) -> Iterator[workers.Start]:
+    """Start a worker of the study `one`; its output goes to the file `NAME.log`. What still runs ends with the test."""
+    with workers.started() as begin:
+
+        def start(*options: str, study: str = "one", name: str = "a", grace: float = 1.5, **environ: str) -> Any:
+            command = [sys.executable, "-m", "hpo.worker", "--study", study, "--name", name, *options]
+            values = environment(replace(config, grace=grace)) | environ
+            return begin(command, values, tmp_path / f"{name}.log")
+
+        yield start
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> workers.Said:
+    """What a worker of this name has said so far."""
+    return lambda name="a": (tmp_path / f"{name}.log").read_text()
 
 
 @pytest.fixture(scope="session")

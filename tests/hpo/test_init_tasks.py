@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,51 +209,52 @@ def test_a_task_that_is_asked_for_is_taken(
     assert study.objective.data.model_dump().items() >= data.items()
 
 
+labelled, measured = (partial(table, **TEXT, label=cell) for cell in (classes, number))
 REFUSED: list[tuple[Callable[[], str], dict[str, str], str]] = [
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "text-clasification"},
         "--task: there is no task 'text-clasification'; right is one of text-classification, multi",
     ),
     (folder, {"task": "ner"}, "it holds images, and token-classification reads texts; right is image-classification"),
     (folder, {"encoding": "utf-8"}, "shades holds images; --encoding and --delimiter belong to files of rows"),
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "image-classification"},
         "image-classification reads images, and there are text: 60 different texts of 10 words; label: 3 differ",
     ),
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "ner"},
         "token-classification needs a tag for each word, and there are text: ",
     ),
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "qa"},
         "question-answering needs a question, a text and its answers, and there are text: ",
     ),
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "regression", "label": "label"},
         "text-regression predicts a number, and column 'label' holds 3 different ",
     ),
     (
-        lambda: table(**TEXT, label=number),
+        measured,
         {"task": "multi-label", "label": "label"},
         "multi-label-classification predicts classes, and column 'label' holds 60 different numbers; right is cel",
     ),
     (
-        lambda: table(**TEXT, label=number),
+        measured,
         {"task": "text-classification"},
         "column 'label' is no label: it holds 60 different numbers; cut them into classes, or give --task text-reg",
     ),
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "translation"},
         "two columns of texts are needed, and there are text: ",
     ),
     (
-        lambda: table(**TEXT, label=classes),
+        labelled,
         {"task": "fill-mask", "label": "label"},
         "fill-mask predicts words of the text, no column; leave --label label out",
     ),

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from support import environment, wait_until
+from workers import Start, started
 
 from hpo.claims import Nothing
 from hpo.config import Config
@@ -25,7 +25,6 @@ from hpo.spec import StudySpec
 from hpo.store import Store
 
 Run = Callable[..., Any]
-Start = Callable[..., subprocess.Popen[str]]
 TREE = {
     "objective": {"simulated": {"evaluations": 2}},
     "search": {"simulated.dropout": [0.1]},
@@ -39,18 +38,13 @@ ORDER = "SELECT study FROM hpo.trials WHERE state = 'COMPLETE' ORDER BY finished
 @pytest.fixture
 def start(config: Config, tmp_path: Path) -> Iterator[Start]:
     """Start `hpo worker` without a study; its output goes to `worker.log`. What still runs ends with the test."""
-    processes: list[subprocess.Popen[str]] = []
+    with started() as begin:
 
-    def start(*options: str, **environ: str) -> Any:
-        command = [sys.executable, "-m", "hpo", "worker", *options]
-        with (tmp_path / "worker.log").open("a") as log:
-            processes.append(subprocess.Popen(command, env=environment(config) | environ, stdout=log, stderr=log))
-        return processes[-1]
+        def start(*options: str, **environ: str) -> Any:
+            command = [sys.executable, "-m", "hpo", "worker", *options]
+            return begin(command, environment(config) | environ, tmp_path / "worker.log")
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+        yield start
 
 
 @pytest.fixture

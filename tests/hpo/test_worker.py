@@ -5,65 +5,22 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from support import environment, wait_until
+from support import wait_until
+from workers import ATTEMPTS, STEPS, TREE, Rows, Said, Start, create, ended
 
-from hpo import control, worker
+from hpo import worker
 from hpo.attempts import Worker
 from hpo.config import Config
 from hpo.errors import HpoError, StudyError
 from hpo.spec import StudySpec
 from hpo.store import Store
-
-# One trial with fixed settings: what it reports is known beforehand.
-TREE = {
-    "study": "one",
-    "objective": {"simulated": {"evaluations": 3}},
-    "search": {"simulated.dropout": [0.1]},
-    "sampler": "random",
-    "pruner": "none",
-    "trials": 1,
-}
-Start = Callable[..., subprocess.Popen[str]]
-Rows = Callable[[str], list[Any]]
-
-
-@pytest.fixture
-def start(config: Config, tmp_path: Path) -> Iterator[Start]:
-    """Start a worker; its output goes to the file `NAME.log`. What still runs ends with the test."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*options: str, study: str = "one", name: str = "a", grace: float = 1.5, **environ: str) -> Any:
-        command = [sys.executable, "-m", "hpo.worker", "--study", study, "--name", name, *options]
-        values = environment(replace(config, grace=grace)) | environ
-        with (tmp_path / f"{name}.log").open("a") as log:
-            processes.append(subprocess.Popen(command, env=values, stdout=log, stderr=log))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def said(tmp_path: Path) -> Callable[[str], str]:
-    return lambda name="a": (tmp_path / f"{name}.log").read_text()
-
-
-def create(store: Store, trials: int = 1, **simulated: Any) -> None:
-    objective = {"simulated": {"evaluations": 3, **simulated}}
-    store.create(StudySpec.from_dict(TREE | {"objective": objective, "trials": trials}))
 
 
 def work(config: Config) -> None:
@@ -72,20 +29,12 @@ def work(config: Config) -> None:
     worker.run(config, "one", me, threading.Event())
 
 
-def ended(process: subprocess.Popen[str]) -> int:
-    return process.wait(240)
-
-
-ATTEMPTS = "SELECT worker, attempt, outcome FROM hpo.attempts ORDER BY trial_id, attempt"
-STEPS = "SELECT count(*) FROM hpo.metrics"
-
-
-def test_an_unknown_study_is_one_line(store: Store, start: Start, said: Any) -> None:
+def test_an_unknown_study_is_one_line(store: Store, start: Start, said: Said) -> None:
     assert ended(start(study="nowhere")) == 1
     assert said() == ("Error: nowhere: no such study in the database; hpo studies lists them, hpo launch makes one\n")
 
 
-def test_a_database_that_is_not_there_is_waited_for_and_then_one_line(start: Start, said: Any) -> None:
+def test_a_database_that_is_not_there_is_waited_for_and_then_one_line(start: Start, said: Said) -> None:
     assert ended(start(HPO_DATABASE_URL="postgresql://one:s3cret@127.0.0.1:1/x", HPO_PATIENCE="1")) == 1
     *waits, last = said().splitlines()
     assert re.fullmatch(r"Error: HPO_DATABASE_URL: cannot reach postgresql\S+one:\*\*\*@127.0.0.1:1/x: .*", last)
@@ -101,7 +50,7 @@ def test_a_database_that_is_not_there_is_waited_for_and_then_one_line(start: Sta
     ],
 )
 def test_a_server_that_refuses_a_worker_is_not_waited_for(
-    server: Any, start: Start, said: Any, password: str | None, database: str, advice: str
+    server: Any, start: Start, said: Said, password: str | None, database: str, advice: str
 ) -> None:
     url = make_url(server.url(database))
     url = url.set(password=password, query={}) if password else url
@@ -111,14 +60,14 @@ def test_a_server_that_refuses_a_worker_is_not_waited_for(
     assert advice in line
 
 
-def test_a_worker_that_waits_for_its_database_can_be_stopped(start: Start, said: Any) -> None:
+def test_a_worker_that_waits_for_its_database_can_be_stopped(start: Start, said: Said) -> None:
     waiting = start(HPO_DATABASE_URL="postgresql://one@127.0.0.1:1/x", HPO_PATIENCE="600")
     wait_until(lambda: "trying again" in said())
     waiting.terminate()
     assert ended(waiting) == 1
 
 
-def test_a_study_is_worked_off_and_logged_by_trial(store: Store, start: Start, rows: Rows, said: Any) -> None:
+def test_a_study_is_worked_off_and_logged_by_trial(store: Store, start: Start, rows: Rows, said: Said) -> None:
     create(store, trials=2)
     assert ended(start()) == 0
     assert rows(ATTEMPTS) == [("a", 1, "complete"), ("a", 1, "complete")]
@@ -224,7 +173,7 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_is_told_to_stop_releases_its_trial(
-    store: Store, start: Start, rows: Rows, said: Any, number: int
+    store: Store, start: Start, rows: Rows, said: Said, number: int
 ) -> None:
     create(store, evaluations=200, seconds=20)
     worker = start()
@@ -261,7 +210,7 @@ def test_a_worker_killed_and_replaced_loses_and_doubles_nothing(store: Store, st
 
 
 @pytest.mark.acceptance
-def test_a_worker_frozen_past_the_grace_lets_go(store: Store, start: Start, rows: Rows, said: Any) -> None:
+def test_a_worker_frozen_past_the_grace_lets_go(store: Store, start: Start, rows: Rows, said: Said) -> None:
     """It wakes up superseded, drops the trial without a word to the database, and goes on with the next."""
     create(store, trials=2, evaluations=10, seconds=2.5)
     frozen = start(name="frozen")
@@ -281,7 +230,7 @@ def test_a_worker_frozen_past_the_grace_lets_go(store: Store, start: Start, rows
 
 
 def test_checkpoints_are_by_attempt_and_none_outlives_its_trial(
-    store: Store, start: Start, said: Any, config: Config
+    store: Store, start: Start, said: Said, config: Config
 ) -> None:
     """Not even one that a worker saved after another had taken the trial over and ended it."""
     create(store, evaluations=2000, seconds=200)
@@ -326,80 +275,8 @@ def test_rows_that_are_not_there_are_one_line(store: Store, config: Config, rows
     assert rows("SELECT count(*) FROM trials") == [(0,)]
 
 
-ME = "me@here"
-
-
-def test_a_paused_study_is_waited_for_with_a_line_and_resumed(
-    store: Store, start: Start, rows: Rows, said: Any
-) -> None:
-    """By the same worker, from the checkpoint of the evaluation at which it let go."""
-    create(store, evaluations=150, seconds=15)
-    worker = start()
-    wait_until(lambda: rows(STEPS) > [(1,)])
-    control.pause(store, "one", ME)
-    wait_until(lambda: "is paused; waiting for hpo resume" in said())
-    assert rows(ATTEMPTS) == [("a", 1, "released")]
-    ((before,),) = rows("SELECT max(step) FROM hpo.metrics")
-    control.resume(store, "one", ME)
-    assert ended(worker) == 0
-    assert said().count("is paused; waiting") == 1
-    assert f"continues from the checkpoint of step {before}" in said()
-    assert rows(ATTEMPTS) == [("a", 1, "released"), ("a", 2, "complete")]
-
-
-def test_a_paused_trial_is_let_go_and_the_worker_goes_on_with_others(store: Store, start: Start, rows: Rows) -> None:
-    create(store, trials=2, evaluations=80, seconds=8)
-    worker = start()
-    wait_until(lambda: rows(STEPS) > [(1,)])
-    control.pause(store, "one", ME, [0])
-    wait_until(lambda: rows("SELECT 1 FROM hpo.trials WHERE number = 1 AND state = 'COMPLETE'"))
-    assert rows("SELECT state, activity FROM hpo.trials WHERE number = 0") == [("RUNNING", "paused")]
-    control.resume(store, "one", ME, [0])
-    assert ended(worker) == 0
-    assert rows(ATTEMPTS) == [("a", 1, "released"), ("a", 2, "complete"), ("a", 1, "complete")]
-
-
-def test_a_worker_of_a_stopped_study_ends_with_a_line(store: Store, start: Start, rows: Rows, said: Any) -> None:
-    create(store, evaluations=200, seconds=20)
-    worker = start()
-    wait_until(lambda: rows(STEPS) > [(1,)])
-    control.stop(store, "one", ME)
-    assert ended(worker) == 0
-    assert (
-        said()
-        .splitlines()[-1]
-        .endswith("info the study was stopped: this worker ends; hpo launch or hpo resume goes on with it")
-    )
-    assert rows(ATTEMPTS) == [("a", 1, "released")]
-
-
-def test_a_cancelled_trial_is_dropped_before_its_next_evaluation(
-    store: Store, start: Start, rows: Rows, said: Any, config: Config
-) -> None:
-    """Which would come in an hour. Its checkpoints go with it, and the worker goes on."""
-    create(store, evaluations=1, seconds=3600)
-    worker = start()
-    wait_until(lambda: rows("SELECT 1 FROM trial_params"))
-    control.cancel(store, "one", ME, [0])
-    assert ended(worker) == 0
-    assert f"cancelled by {ME}; dropped" in said()
-    assert rows("SELECT state, outcome, error, last_step FROM hpo.trials") == [
-        ("FAIL", "cancelled", f"cancelled by {ME}", None)
-    ]
-
-
-def test_the_checkpoints_of_a_cancelled_trial_are_gone(store: Store, start: Start, rows: Rows, config: Config) -> None:
-    create(store, evaluations=2000, seconds=200)
-    worker = start(HPO_CHECKPOINT="0.001")
-    kept = lambda: list(Path(config.checkpoints).glob("*/*/*.safetensors"))  # noqa: E731
-    wait_until(kept)
-    control.cancel(store, "one", ME, [0])
-    assert ended(worker) == 0
-    assert kept() == []
-
-
 def test_a_trial_that_was_taken_over_is_dropped_before_its_next_evaluation(
-    store: Store, start: Start, rows: Rows, said: Any
+    store: Store, start: Start, rows: Rows, said: Said
 ) -> None:
     create(store, evaluations=1, seconds=3600)
     worker = start()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cases
 import families
 import pytest
+import recalling
 import torch
 
 from objectives import settings
+from objectives.cache import Cache
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,7 +26,7 @@ def _one_thread() -> None:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny pretrained model of a family, saved when it is first asked for."""
 
-    @cache
+    @functools.cache
     def save(family: str) -> Path:
         return families.save(family, tmp_path_factory.mktemp("checkpoints") / family)
 
@@ -47,6 +49,18 @@ def lesson(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., s
         return settings.parse({**tree, "model": {**tree["model"], **dropout, **model}})
 
     return lesson
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    """An empty cache of frozen states."""
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def chosen(checkpoint: Callable[[str], Path], rows: Path) -> Callable[..., settings.Transfer]:
+    """The settings of a trial of a family that freezes two blocks, with others by address."""
+    return lambda family="bert", **values: recalling.settings_of(checkpoint(family), rows, **values)
 
 
 @pytest.fixture
