@@ -42,7 +42,7 @@ DELIVERY, PARTS, RECALL = (
 SCHEMA, CHECKPOINT = "tests/hpo/test_schema.py", "tests/objectives/test_checkpoint.py"
 IDENTITY, READY = "tests/objectives/test_identity.py", "tests/objectives/test_ready.py"
 STOPPING, ASKED = "tests/hpo/test_stopping.py", "tests/hpo/test_worker_asked.py"
-KEEPING = "tests/hpo/test_keeping.py"
+KEEPING, QUANTIZED = "tests/hpo/test_keeping.py", "tests/objectives/test_quantized.py"
 
 MUTATIONS = (
     Mutation(
@@ -334,6 +334,20 @@ MUTATIONS = (
         "    return not others\n",
         "    return True\n",
         (f"{RECALL}::test_a_snapshot_of_other_versions_is_passed_over",),
+    ),
+    Mutation(
+        "blocks in few bits run with every batch",
+        "objectives/transfer.py",
+        "        if quantized.is_quantized(model):\n            log.info",
+        "        if False:\n            log.info",
+        (f"{QUANTIZED}::test_frozen_blocks_run_with_every_batch_and_the_log_says_why",),
+    ),
+    Mutation(
+        "the version of bitsandbytes is a fact of the trial",
+        "objectives/transfer.py",
+        'return {**self.machine.facts()["versions"], **quantized.versions(model)}',
+        'return self.machine.facts()["versions"]',
+        (f"{QUANTIZED}::test_a_loss_falls",),
     ),
     Mutation(
         "a label that no training row has is refused",
