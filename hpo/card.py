@@ -126,6 +126,8 @@ def _use(note: Mapping[str, Any]) -> Iterator[str]:
             f"`transformers.pipeline` does not load it: its head (`model.pooling: {note['pooling']}`) is none of "
             "transformers' own. The body is here, the head in `head.safetensors`."
         )
+    if (bits := note.get("quantization", "none")) != "none":
+        yield f"It learned beside matrices of {bits}: they are here as they were rounded, in fp32, the updates added."
     yield "`hpo predict --model FOLDER FILE` says of each row of a file what it predicts."
     if kinds.KINDS[note["task"]].windows:
         yield f"A text is read in windows of {note['max_length']} tokens."

@@ -84,6 +84,7 @@ def write(folder: Path, settings: Transfer, head: str, model: Any, tokenizer: An
         "pooling": settings.model.pooling,
         "layers": settings.model.head.model_dump(),
         "around": settings.model.adapter if is_wrapped(model) else None,
+        "quantization": settings.model.quantization,
         "max_length": settings.data.max_length,
         "text": settings.data.text,
         "pair": settings.data.pair,

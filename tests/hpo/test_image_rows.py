@@ -64,6 +64,12 @@ def test_a_card_says_that_a_pipeline_reads_a_path() -> None:
     assert "tokens count" not in said
 
 
+def test_a_card_says_that_matrices_were_rounded() -> None:
+    said = [[*card._use({**NOTE, "quantization": bits})] for bits in ("none", "8bit")]
+    (more,) = set(said[1]).difference(said[0])
+    assert more == "It learned beside matrices of 8bit: they are here as they were rounded, in fp32, the updates added."
+
+
 @pytest.mark.parametrize(("task", "fits"), [("image-classification", True), ("multi-label-classification", False)])
 def test_mistakes_are_of_rows_with_a_class_each(tmp_path: Path, task: str, fits: bool) -> None:
     file = tmp_path / "animals.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +169,7 @@ def test_a_written_model_is_whole_and_plain_and_says_what_was_scored(
     found = written(wanted, tmp_path / "model")[-1].predictions
     assert found
     assert "quantization_config" not in (tmp_path / "model" / "config.json").read_text()
+    assert json.loads((tmp_path / "model" / "hpo.json").read_text())["quantization"] == bits
     texts = [line.partition(",")[0] for line in (tmp_path / "rows.csv").read_text().splitlines()[1:]]
     said = dict(zip(texts, trial.predict(tmp_path / "model", texts), strict=True))
     test = data.load(wanted.data.model_copy(update={"score": "test"}), settings.split_seed(wanted)).test
