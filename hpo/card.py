@@ -18,6 +18,7 @@ from hpo.promotion import Candidate
 from hpo.trained import Models
 from hpo.verdict import Comparison, Verdict
 from objectives import kinds
+from objectives.measures import limits
 
 PIPELINES = {
     "text-classification": ("text-classification", ", truncation=True"),
@@ -168,7 +169,7 @@ def metrics(verdict: Verdict) -> Iterator[tuple[str, Interval, float]]:
     for name in sorted(trials[0].metrics):
         if name.startswith("test_") and all(name in trial.metrics for trial in trials):
             values = [trial.metrics[name] for trial in trials]
-            yield name, intervals.mean(values), values[0]
+            yield name, intervals.mean(values).within(*limits(name.removeprefix("test_"))), values[0]
 
 
 def lines(verdict: Verdict) -> Iterator[str]:
@@ -181,6 +182,8 @@ def lines(verdict: Verdict) -> Iterator[str]:
     alike = [called(one.other.candidate) for one in verdict.comparisons if not one.is_told_apart]
     if alike:
         yield f"Not distinguishable from the winner on these test rows: {', '.join(alike)}."
+    if len(verdict.promotion.seeds) == 1:
+        yield "Of one seed these are single models: with another seed each configuration may do better or worse."
     yield from _always(verdict)
 
 

@@ -17,6 +17,7 @@ from hpo.space import Value
 from hpo.store import Plan, Store
 from hpo.verdict import ALPHA, Standing, Verdict
 from objectives import settings
+from objectives.measures import limits
 from objectives.settings import Data, Transfer
 
 MEASURES = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
@@ -185,12 +186,16 @@ def compared(found: Sequence[Contestant], metric: str, seed: int) -> Comparison:
     """
     sides, kinds = [one.said for one in found], [one.seeds for one in found]
 
+    places = list(itertools.combinations(range(len(found)), 2))
+
     def drawn(measure: str) -> intervals.Draws:
-        return intervals.drawn(sides, lambda said, weights: scores.score(measure, said, weights), seed, kinds)
+        count = intervals.draws_for(len(places)) if measure == metric else None
+        return intervals.drawn(sides, lambda said, weights: scores.score(measure, said, weights), seed, kinds, count)
 
     draws = {measure: drawn(measure) for measure in dict.fromkeys((*MEASURES, metric))}
-    measures = [{name: of.interval(side) for name, of in draws.items()} for side in range(len(found))]
-    places = list(itertools.combinations(range(len(found)), 2))
+    measures = [
+        {name: of.interval(side).within(*limits(name)) for name, of in draws.items()} for side in range(len(found))
+    ]
     differences = [draws[metric].difference(one, other) for one, other in places]
     adjusted = intervals.holm([difference.p for difference in differences])
     pairs = [

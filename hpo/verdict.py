@@ -172,7 +172,7 @@ def choose(standings: Sequence[Standing], towards: str) -> Standing:
 
 
 def _compared(winner: Standing, others: Sequence[Standing], metric: str, seed: int) -> list[Comparison]:
-    differences = [_difference(winner, other, metric, seed) for other in others]
+    differences = [_difference(winner, other, metric, seed, len(others)) for other in others]
     adjusted = intervals.holm([difference.p for difference in differences])
     lower = direction(metric) == "minimize"
     return [
@@ -181,10 +181,10 @@ def _compared(winner: Standing, others: Sequence[Standing], metric: str, seed: i
     ]
 
 
-def _difference(one: Standing, other: Standing, metric: str, seed: int) -> Difference:
+def _difference(one: Standing, other: Standing, metric: str, seed: int, tests: int) -> Difference:
     name = "val_loss" if metric == "train_loss" else metric
     mine, theirs = ([trial.said for trial in side.trials if trial.said] for side in (one, other))
     if not scores.is_known(name) or not mine or not theirs:
         values = ([trial.metrics[tested(metric)] for trial in side.trials] for side in (one, other))
         return intervals.paired(*values)
-    return intervals.bootstrapped(mine, theirs, lambda said, drawn: scores.score(name, said, drawn), seed)
+    return intervals.bootstrapped(mine, theirs, lambda said, drawn: scores.score(name, said, drawn), seed, tests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -17,6 +18,7 @@ _CLASSES = tuple(f"{name}_{mean}" for name in ("precision", "recall", "f1") for 
 _OVERALL = ("precision", "recall", "f1")
 _TEXTS = ("bleu", "chrf")
 _LOWER = (*LOSSES, *_ERRORS, "perplexity")
+_LIMITS = {"perplexity": (1.0, math.inf), "r2": (-math.inf, 1.0), "pearson": (-1.0, 1.0), "spearman": (-1.0, 1.0)}
 _PER_CLASS = re.compile(r"(precision|recall|f1)\[(.+)\]")
 
 OF_KIND: dict[str, Sequence[str]] = {
@@ -46,6 +48,13 @@ def direction(metric: str) -> Direction | None:
 def is_share(metric: str) -> bool:
     """Whether a metric lies between 0 and 1."""
     return direction(metric) == "maximize" and metric not in ("r2", "pearson", "spearman")
+
+
+def limits(metric: str) -> tuple[float, float]:
+    """The least and the most that a metric can be."""
+    if is_share(metric):
+        return 0.0, 1.0
+    return _LIMITS.get(metric, (0.0, math.inf))
 
 
 def class_of(metric: str) -> str | None:

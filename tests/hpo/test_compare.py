@@ -116,16 +116,24 @@ def test_other_labels_are_other_rows(file: Path) -> None:
         compare.check_same([promoted(file, [some]), promoted(file, [other])])
 
 
+def test_of_many_pairs_each_can_still_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "DRAWS", 50)
+    good = [Contestant(f"good {place}", [said(40)]) for place in range(4)]
+    found = compare.compared([*good, Contestant("bad", [said(4)])], "accuracy", 0)
+    assert [pair.one for pair in found.pairs if pair.said.endswith("is better")] == [one.name for one in good]
+
+
 def test_each_pair_is_tested_and_corrected_for_all_of_them() -> None:
-    sides = [Contestant("good", [said(38), said(36)], (1, 2)), Contestant("rule", [said(20)])]
-    sides.append(Contestant("near", [said(38), said(35)], (3, 4)))
+    good, near = ([said(count) for count in some] for some in ((38, 36, 37, 38, 36), (38, 35, 37, 36, 37)))
+    sides = [Contestant("good", good, (1, 2, 3, 4, 5)), Contestant("rule", [said(20)])]
+    sides.append(Contestant("near", near, (6, 7, 8, 9, 10)))
     found = compare.compared(sides, "accuracy", 0)
     assert [(pair.one, pair.other, pair.said) for pair in found.pairs] == [
         ("good", "rule", "good is better"),
         ("good", "near", "not distinguishable"),
         ("rule", "near", "near is better"),
     ]
-    assert found.pairs[0].difference.mean == pytest.approx((38 + 36) / 80 - 0.5)
+    assert found.pairs[0].difference.mean == pytest.approx(37 / 40 - 0.5)
     assert found.pairs[0].p == pytest.approx(3 * 2 / 2001)
     measures = found.measures[0]
     assert list(measures) == list(compare.MEASURES)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from hpo import intervals, scores
 from hpo.scores import Said
+from objectives.measures import limits
 
 CLASSES = ("a", "b", "c")
 
@@ -81,6 +82,40 @@ def test_seeds_are_drawn_too() -> None:
     found = intervals.bootstrapped(one, other, lambda some, weights: scores.score("val_loss", some, weights), 0)
     assert found.mean == pytest.approx(0.5)
     assert found.high - found.low > 0.3
+
+
+def alike(draw: np.random.Generator, seeds: int) -> list[Said]:
+    """What a configuration says of rows with each of so many seeds, where its loss depends on the seed alone."""
+    return [said([0] * 20, [0] * 20, [loss] * 20) for loss in draw.normal(0.5, 0.1, seeds)]
+
+
+def val_loss(found: Said, weights: scores.Array) -> float:
+    return scores.score("val_loss", found, weights)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_of_rows_that_say_the_same_the_interval_is_students(seeds: int) -> None:
+    draw = np.random.default_rng(seeds)
+    one, other = alike(draw, seeds), alike(draw, seeds)
+    found = intervals.bootstrapped(one, other, val_loss, 0)
+    theirs = intervals.paired([each.loss[0] for each in one], [each.loss[0] for each in other])
+    assert found.mean == pytest.approx(theirs.mean)
+    assert found.high - found.low == pytest.approx(theirs.high - theirs.low, rel=0.15)
+    assert found.p == pytest.approx(theirs.p, abs=0.03)
+
+
+def test_configurations_that_are_alike_are_seldom_told_apart_by_two_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "DRAWS", 200)
+    draw = np.random.default_rng(0)
+    pairs = [(alike(draw, 2), alike(draw, 2)) for _ in range(60)]
+    assert sum(intervals.bootstrapped(*pair, val_loss, 0).is_told_apart for pair in pairs) <= 6
+
+
+def test_an_interval_stays_within_what_a_metric_can_be() -> None:
+    assert intervals.mean([0.9, 1.0]).within(*limits("accuracy")).high == 1
+    assert intervals.mean([0.1, 0.9]).within(*limits("val_loss")).low == 0
+    assert intervals.mean([0.9, 1.0]).within(*limits("r2")).low == intervals.mean([0.9, 1.0]).low
+    assert intervals.mean([0.5]).within(*limits("f1[spam]")) == intervals.mean([0.5])
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:
