@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +102,10 @@ def _head(verdict: Verdict, made: Made, note: Mapping[str, Any]) -> Iterator[str
     yield from (("library_name: transformers",) if _is_plain(note) else ())
     yield from ("---", "", f"# {verdict.promotion.study}", "")
     known = note["classes"]
-    classes = f": {len(known)} classes, {', '.join(known)}" if len(known) > 1 else ""
-    yield f"{made.facts.get('model')}, fine-tuned for {note['task']}{classes}."
-    reads = " and ".join(f"`{note[key]}`" for key in ("text", "pair") if note.get(key))
-    yield f"It reads {reads}, and predicts what the column `{note['label']}` held."
+    classes = f": {len(known)} classes, {', '.join(map(_plainly, known))}" if len(known) > 1 else ""
+    yield f"{_plainly(made.facts.get('model'))}, fine-tuned for {note['task']}{classes}."
+    reads = " and ".join(_code(note[key]) for key in ("text", "pair") if note.get(key))
+    yield f"It reads {reads}, and predicts what the column {_code(note['label'])} held."
 
 
 def _is_plain(note: Mapping[str, Any]) -> bool:
@@ -147,7 +149,7 @@ def _piped(note: Mapping[str, Any]) -> Iterator[str]:
     if any(note["clean"][name] not in (False, "none") for name in note["clean"]):
         yield f"Texts were cleaned before ({note['clean']}): `hpo predict` does it, a pipeline does not."
     if prompt := note.get("settings", {}).get("prompt"):
-        yield f"Texts stand in a prompt, `{prompt}`: `hpo predict` puts them there, a pipeline does not."
+        yield f"Texts stand in a prompt, {_code(prompt)}: `hpo predict` puts them there, a pipeline does not."
 
 
 def _scores(verdict: Verdict) -> Iterator[str]:
@@ -156,9 +158,23 @@ def _scores(verdict: Verdict) -> Iterator[str]:
     yield f"On {rows} test rows, not read before. Means over {count} trainings with fresh seeds, with 95 % intervals:"
     yield from ("", "| metric | mean | 95 % interval | this model |", "|---|---|---|---|")
     for name, found, own in metrics(verdict):
-        yield f"| {name} | {tables.shown(found.mean)} | {_from_to(found)} | {tables.shown(own)} |"
+        yield f"| {_plainly(name)} | {tables.shown(found.mean)} | {_from_to(found)} | {tables.shown(own)} |"
     yield ""
-    yield from lines(verdict)
+    yield from map(_plainly, lines(verdict))
+
+
+def _plainly(value: Any) -> str:
+    """A value as Markdown shows it letter by letter, on one line and in a table, too: rows may hold anything."""
+    text = escape(" ".join(tables.shown(value).split()), quote=False)
+    return re.sub(r"[\\`*|]|(?<=\])(?=\()", r"\\\g<0>", text)
+
+
+def _code(text: str) -> str:
+    """A text of whoever made the rows as code, in a fence that is longer than any in it."""
+    inner = " ".join(tables.printable(text).split()).replace("|", "\\|")
+    fence = "`" * (max(map(len, re.findall("`+", inner)), default=0) + 1)
+    space = " " * (len(fence) > 1)
+    return f"{fence}{space}{inner}{space}{fence}"
 
 
 def metrics(verdict: Verdict) -> Iterator[tuple[str, Interval, float]]:
@@ -244,9 +260,9 @@ def _making(verdict: Verdict, made: Made) -> Iterator[str]:
         "model's files": made.facts.get("model_identity"),
         "versions": _versions(made.facts),
     }
-    yield from (f"| {key} | {value} |" for key, value in facts.items() if value is not None)
+    yield from (f"| {key} | {_plainly(value)} |" for key, value in facts.items() if value is not None)
     yield from ("", "Parameters that were searched:", "", "| parameter | value |", "|---|---|")
-    yield from (f"| `{address}` | {tables.shown(value)} |" for address, value in winner.candidate.params.items())
+    yield from (f"| {_code(address)} | {_plainly(value)} |" for address, value in winner.candidate.params.items())
     yield from ("", "All settings:", "", "```json", json.dumps(made.settings, ensure_ascii=False, indent=2), "```")
 
 

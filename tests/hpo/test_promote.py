@@ -178,6 +178,49 @@ def test_a_model_with_one_answer_for_all_rows_is_said_to_tell_nothing_apart(file
     assert said[-1] == "Its model says b of every test row: it tells nothing apart."
 
 
+def test_of_one_seed_it_is_said_that_another_may_say_otherwise(file: Path) -> None:
+    found = judged(file, (90, 60), (0.3, 0.5))
+    assert not any("single models" in line for line in card.lines(found))
+    one = replace(found, promotion=replace(found.promotion, seeds=(11,)))
+    assert any("Of one seed these are single models" in line for line in card.lines(one))
+
+
+def test_no_interval_of_the_card_leaves_what_a_metric_can_be(file: Path) -> None:
+    found = judged(file, (98, 60), (0.3, 0.5))
+    some = zip(found.winner.trials, (0.9, 1.0), strict=True)
+    winner = replace(found.winner, trials=[replace(trial, metrics={"test_accuracy": share}) for trial, share in some])
+    assert [(name, of.low > 0, of.high) for name, of, _ in card.metrics(replace(found, winner=winner))] == [
+        ("test_accuracy", True, 1.0)
+    ]
+
+
+EVIL = "<b>|`a`](javascript:x)\n# h*"
+NOTE = {
+    "task": "text-classification",
+    "classes": [EVIL, "ok"],
+    "text": "t`x`|",
+    "label": EVIL,
+    "pooling": "head",
+    "clean": {},
+    "max_length": 8,
+    "settings": {"prompt": "`{text}`"},
+}
+
+
+def test_what_rows_say_is_no_markdown_of_the_card(file: Path) -> None:
+    found = judged(file, (90, 60), (0.3, 0.5))
+    named = [replace(trial, metrics={f"test_f1[{EVIL}]": 0.5}) for trial in found.winner.trials]
+    shown = replace(found, winner=replace(found.winner, trials=named), comparisons=())
+    said = card.text(shown, card.Made(0, {"a": EVIL}, {"model": EVIL}, None), NOTE).split("```json")[0]
+    plain = "&lt;b&gt;\\|\\`a\\`]\\(javascript:x) # h\\*"
+    assert f"2 classes, {plain}, ok." in said
+    assert f"\n| test_f1[{plain}] | 0.5 |" in said
+    column = "<b>\\|`a`](javascript:x) # h*"
+    assert f"It reads `` t`x`\\| ``, and predicts what the column `` {column} `` held." in said
+    assert "`` `{text}` ``" in said
+    assert "\n# h" not in said
+
+
 def test_defaults_that_win_are_said_to(file: Path) -> None:
     found = judged(file, (60, 90), (0.5, 0.3))
     assert found.defaults is None
