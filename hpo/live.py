@@ -97,7 +97,7 @@ class View:
 
     def say(self, line: str) -> None:
         """A line that stays, above the view."""
-        self.console.print(line, markup=False)
+        self.console.print(tables.printable(line), markup=False)
 
     def panel(self, state: Row) -> RenderableType:
         """The whole view, as wide and as high as the terminal is now."""

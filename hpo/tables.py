@@ -19,6 +19,7 @@ from rich.text import Text
 Row = Mapping[str, Any]
 
 _WIDEST, _LEAST = 120, 16  # columns of a terminal
+_CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 def console(stderr: bool = False) -> Console:
@@ -34,7 +35,7 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], title: str | No
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         numeric = all(_numeric(row[index]) for row in body)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        made.add_column(printable(column), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         made.add_row(*row)
     return made
@@ -72,9 +73,14 @@ def shown(value: Any) -> str:
         case datetime():
             return value.astimezone().isoformat(sep=" ", timespec="seconds")
         case dict():
-            return "  ".join(f"{name}={shown(inner)}" for name, inner in value.items())
+            return "  ".join(f"{printable(str(name))}={shown(inner)}" for name, inner in value.items())
         case _:
-            return str(value)
+            return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """A text without control characters but line ends and tabs: rows may hold what a terminal takes for commands."""
+    return text.translate(_CONTROL)
 
 
 def duration(seconds: float) -> str:

@@ -139,15 +139,21 @@ def _run(arguments: list[str] | None) -> int:
         sys.stderr.close()
         return 0
     except HpoError as error:
-        click.echo(f"Error: {error}", err=True)
+        _complain(str(error))
         return 1
     except Exception as error:
         line = _database_line(error)
         if line is None:
             raise
-        click.echo(f"Error: {line}", err=True)
+        _complain(line)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _complain(line: str) -> None:
+    from hpo.tables import printable
+
+    click.echo(f"Error: {printable(line)}", err=True)
 
 
 def _database_line(error: Exception) -> str | None:

@@ -58,7 +58,7 @@ def check(  # noqa: PLR0913, PLR0917 - an argument an option
     spec = studies.load(studies.find(file), overrides)
     found: dict[str, Any] = {"study": spec.to_dict(), "survey": None, "estimate": None}
     if data:
-        fitting.check_inputs(spec, config.data_root, file, partial(click.echo, err=True), overrides)
+        fitting.check_inputs(spec, config.data_root, file, partial(options.say, err=True), overrides)
         model = inputs.check_models(spec, config, file)
     if not as_json:
         click.echo(studies.render(spec), nl=False)
@@ -95,7 +95,7 @@ def _say_survey(found: Survey) -> None:
     ]
     tables.console(stderr=True).print(tables.table(rows, ("\nrows of the study", *found.splits)))
     for line in found.advice:
-        click.echo(f"warning: {line}", err=True)
+        options.say(f"warning: {line}", err=True)
 
 
 def _say_odd(found: Oddities, settings: Transfer) -> None:
@@ -137,6 +137,6 @@ def _say_estimate(spec: StudySpec, run: DryRun, found: Forecast) -> None:
     columns = ("\ndry run: a trial with", "steps", "evaluations", "seconds")
     tables.console(stderr=True).print(tables.table(rows, columns))
     for line in forecast.told(found, spec.pruner.kind):
-        click.echo(line, err=True)
+        options.say(line, err=True)
     for line in forecast.advice(found):
-        click.echo(f"warning: {line}", err=True)
+        options.say(f"warning: {line}", err=True)

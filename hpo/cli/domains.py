@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from hpo import domains, report, tables
 from hpo.cli import options
 from hpo.config import Config
@@ -65,10 +63,10 @@ def say(found: Matrix, as_json: bool) -> None:
         return
     tables.show((_row(found, model) for model in found.models), ["trained by", *found.domains])
     counts = ", ".join(f"{cell.rows} of {cell.domain}" for cell in found.cells[: len(found.domains)])
-    click.echo(f"\n{found.metric} on test rows ({counts}), 95 % intervals over them, one model each")
+    options.say(f"\n{found.metric} on test rows ({counts}), 95 % intervals over them, one model each")
     for cell in found.cells:
         if cell.seen:
-            click.echo(f"{cell.seen} of the rows of {cell.domain} have a text that {cell.model} was trained on.")
+            options.say(f"{cell.seen} of the rows of {cell.domain} have a text that {cell.model} was trained on.")
 
 
 def _row(found: Matrix, model: str) -> list[str]:

@@ -93,7 +93,7 @@ def _show_slices(found: Inspection) -> None:
         (one.value or "(empty)", one.rows, f"{one.accuracy:.3f}", f"{one.f1_macro:.3f}", one.note)
         for one in found.slices[:_SLICES]
     ]
-    click.echo(f"\nby {found.column}")
+    options.say(f"\nby {found.column}")
     tables.show(rows, (str(found.column), "rows", "accuracy", "f1_macro", ""))
     if len(found.slices) > _SLICES:
         click.echo(f"and {len(found.slices) - _SLICES} values more, with fewer rows; --json has all")

@@ -130,7 +130,7 @@ def created(
     from hpo import fitting, inputs
 
     inputs.check_models(spec, config, study)
-    rows = fitting.check_inputs(spec, config.data_root, study, partial(click.echo, err=True), changes)
+    rows = fitting.check_inputs(spec, config.data_root, study, partial(options.say, err=True), changes)
     models = inputs.identities(spec, config)
     spec = _warmed(config, spec)
     return store.create(spec, rows, models, more=more).spec

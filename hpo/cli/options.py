@@ -11,6 +11,7 @@ import click
 
 from hpo.cli import completion
 from hpo.config import Config
+from hpo.tables import printable
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ _schema = click.option(
 def allowing(config: Config, allow_code: bool) -> Config:
     """The configuration that `--allow-code` makes of this one."""
     return replace(config, allow_code=True) if allow_code else config
+
+
+def say(line: str, err: bool = False) -> None:
+    """Print a line that may hold what rows say."""
+    click.echo(printable(line), err=err)
 
 
 def confirm(question: str) -> None:

@@ -165,7 +165,7 @@ def _say(found: Verdict, made: Made, folder: Path, as_json: bool) -> None:
     tables.show(settings, ("\nconfiguration", *short))
     click.echo()
     for line in card.lines(found):
-        click.echo(line)
+        options.say(line)
     click.echo(f"\nmodel: {folder}", err=True)
     click.echo(f"label rows with it: hpo predict --model {shlex.quote(str(folder))} FILE", err=True)
 

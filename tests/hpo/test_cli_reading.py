@@ -20,6 +20,7 @@ from support import environment
 
 from hpo import spec as studies
 from hpo import tables
+from hpo.cli import options
 from hpo.config import Config
 from hpo.store import open_store
 
@@ -144,6 +145,18 @@ def test_columns_of_parquet_that_are_mixed_are_text(tmp_path: Path) -> None:
 def test_export_to_a_file_that_cannot_be(read: Run, out: str, line: str) -> None:
     found = read("export", "-s", "toy", "--out", out)
     assert (found.code, found.out, found.err) == (1, "", line)
+
+
+EVIL = "go\x1b[2Jod\x9b31m\r\x07"
+
+
+def test_what_a_terminal_takes_for_a_command_is_not_printed(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    tables.show([(EVIL, {EVIL: 1})], ("label", EVIL))
+    options.say(EVIL)
+    said = capfd.readouterr().out + run("best", "-s", EVIL).err
+    assert not {*"\x1b\x9b\r\x07"} & {*said}
+    assert said.count("go\N{REPLACEMENT CHARACTER}[2Jod") == 5
+    assert tables.printable("a\tb\nc 字") == "a\tb\nc 字"
 
 
 ENTRIES = """2026-01-02T03:04:06.000+01:00 trial=1 info attempt 1
