@@ -57,7 +57,11 @@ class Made:
 
 
 def check(out: Path, study: str) -> None:
-    """Refuse a place that holds something else than an earlier model of this study; raises HpoError."""
+    """Refuse a place that holds something else than an earlier model of this study, or that may not be written;
+    raises HpoError."""
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise HpoError(f"--out {out}: nothing can be written in {parent}; name another place")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if _note(out).get("study") != study:

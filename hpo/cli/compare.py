@@ -116,6 +116,7 @@ def _check(
         raise HpoError("--baseline is for studies on their own test rows; leave it, or --on, out")
     if out is not None and out.suffix not in SUFFIXES:
         raise HpoError(f"--out {out}: a file ending in .html, .png or .svg is right")
+    options.check_out(out)
     if out is not None and find_spec("matplotlib") is None:
         raise HpoError("hpo compare --out needs the extra plot; pip install matplotlib pylopdf-fonts-zh-cn")
     if texts and "zero-shot" not in baselines:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hpo.cli import completion
 from hpo.config import Config
+from hpo.errors import HpoError
 from hpo.tables import printable
 
 
@@ -103,6 +106,18 @@ def allowing(config: Config, allow_code: bool) -> Config:
 def say(line: str, err: bool = False) -> None:
     """Print a line that may hold what rows say."""
     click.echo(printable(line), err=err)
+
+
+def check_out(out: Path | None) -> None:
+    """Refuse a file that cannot be written, before the work for it is done; raises HpoError."""
+    if out is None:
+        return
+    if out.is_dir():
+        raise HpoError(f"--out {out}: is a folder; name a file in it")
+    if not out.parent.is_dir():
+        raise HpoError(f"--out {out}: there is no folder {out.parent}; make it, or name another")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise HpoError(f"--out {out}: may not be written by this account; name another")
 
 
 def confirm(question: str) -> None:

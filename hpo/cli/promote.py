@@ -253,6 +253,7 @@ def predict(  # noqa: PLR0913, PLR0917 - an argument an option
 
     if out is not None and out.suffix not in (".csv", ".json"):
         raise HpoError(f"--out {out}: a file ending in .csv or .json is right")
+    options.check_out(out)
     found = predicting.label(
         options.allowing(config, allow_code), model, predicting.rows(file, encoding, delimiter), text
     )

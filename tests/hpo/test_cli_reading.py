@@ -159,6 +159,15 @@ def test_what_a_terminal_takes_for_a_command_is_not_printed(run: Run, capfd: pyt
     assert tables.printable("a\tb\nc 字") == "a\tb\nc 字"
 
 
+def test_a_file_that_cannot_be_written_is_said_before_the_work_for_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    for out, why in ((tmp_path / "folder.csv", "is a folder"), (tmp_path / "no" / "x.csv", "there is no folder")):
+        said = run("predict", "-m", "none", "x.csv", "-o", str(out))
+        assert (said.code, said.out) == (1, "")
+        assert f"--out {out}: {why}" in said.err
+    assert "there is no folder no;" in run("compare", "none", "-o", "no/x.png").err
+
+
 ENTRIES = """2026-01-02T03:04:06.000+01:00 trial=1 info attempt 1
 2026-01-02T03:04:08.000+01:00 trial=2 error failed
 Traceback (most recent call last):

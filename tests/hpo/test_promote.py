@@ -247,6 +247,8 @@ def test_a_folder_of_another_study_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "hpo.json").write_text('{"study": "cars"}')
     with pytest.raises(HpoError, match="is no folder that a promotion of pets wrote"):
         card.check(tmp_path, "pets")
+    with pytest.raises(HpoError, match=r"nothing can be written in .*hpo\.json; name another place"):
+        card.check(tmp_path / "hpo.json" / "deep" / "new", "pets")
     card.check(tmp_path, "cars")
 
 
