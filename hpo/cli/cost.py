@@ -23,7 +23,7 @@ _WHY_UNKNOWN = {
 
 @click.command()
 @options.study
-@click.option("--rate", metavar="PRICE", type=click.FloatRange(0), help="Price of a worker's hour, such as 2.49.")
+@click.option("--rate", metavar="PRICE", type=options.PRICE, help="Price of a worker's hour, such as 2.49.")
 @options.as_json
 @click.pass_obj
 def cost(config: Config, study: str, rate: float | None, as_json: bool) -> None:

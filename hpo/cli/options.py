@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -34,6 +35,17 @@ def _budget(context: click.Context, param: click.Parameter, value: str | None) -
     return Budget(int(found[2]), more=bool(found[1]))
 
 
+class _Price(click.FloatRange):
+    """A number from 0; neither `nan` nor `inf`, which Python takes for numbers, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        found = super().convert(value, param, context)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no price", param, context)
+        return float(found)
+
+
+PRICE = _Price(0)
 study = click.option(
     "-s",
     "--study",

@@ -174,6 +174,11 @@ def test_the_command_says_all_of_it(read: Callable[..., Any]) -> None:
     assert json.loads(read("cost", "-s", "toy", "--json").out)["price"] is None
 
 
+@pytest.mark.parametrize("rate", ["nan", "inf", "-1"])
+def test_what_is_no_price_is_refused(read: Callable[..., Any], rate: str) -> None:
+    assert read("cost", "-s", "toy", "--rate", rate).code == 2
+
+
 def test_the_command_says_what_it_does_not_know(run: Callable[..., Any], store: Store) -> None:
     create(store)
     begun(store)
