@@ -19,8 +19,8 @@ h2 { margin: 40px 0 8px; font-size: 22px; border-bottom: 2px solid #0072b2; padd
 h3 { margin: 24px 0 4px; font-size: 17px; }
 nav { margin: 16px 0; line-height: 1.9; }
 .quiet, small { color: #595959; }
-.cards { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
-.card { background: white; border: 1px solid #ddd; border-radius: 8px; padding: 12px 16px; flex: 1 1 170px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; margin: 20px 0; }
+.card { background: white; border: 1px solid #ddd; border-radius: 8px; padding: 12px 16px; }
 .card b { display: block; font-size: 24px; line-height: 1.3; }
 .card span, .card small { display: block; }
 .doubt { border-left: 4px solid #e69f00; padding-left: 12px; }
@@ -41,7 +41,7 @@ figcaption { color: #595959; font-size: 15px; padding: 4px 8px; }
 figure svg { min-width: 640px; }
 @media (max-width: 600px) {
   main { padding: 14px; }
-  .card { flex-basis: 120px; }
+  .cards { grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); }
   .card b { font-size: 20px; }
   table { font-size: 13.5px; }
   td, th { padding: 3px 7px; }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hpo import card, tables
 from hpo.inspection import Inspection
+from hpo.mistakes import Slice
 from hpo.onepage.account import Account
 from hpo.onepage.markup import Markup, bar, commands, facts, lines, section, table, tag
 from hpo.onepage.markup import card as boxed
@@ -41,7 +42,7 @@ def _best(account: Account) -> Iterator[Markup]:
     yield boxed(f"{test.mean:.3g}{spread}", found.tested, about)
     if "test_accuracy" in found.winner.trials[0].metrics and found.tested != "test_accuracy":
         accuracy = next(interval for name, interval, _ in card.metrics(found) if name == "test_accuracy")
-        yield boxed(f"{accuracy.mean:.1%}", "test_accuracy", "the same model's")
+        yield boxed(f"{accuracy.mean:.1%}", "test_accuracy", f"mean of the same {seeds}")
 
 
 def certain(account: Account) -> Markup:
@@ -105,9 +106,16 @@ def _wrong(found: Inspection) -> Iterator[Markup]:
         yield table(("true", "predicted", "rows", "of the true class"), pairs)
     if found.slices:
         yield tag("h3", f"By {found.column}")
-        slices = ((one.value or "(empty)", one.rows, one.accuracy, one.f1_macro, one.note) for one in found.slices)
-        yield table((str(found.column), "rows", "accuracy", "f1_macro", ""), list(slices)[:_SLICES])
+        yield slices(str(found.column), found.slices[:_SLICES])
     yield from _calibration(found)
+
+
+def slices(column: str, found: Sequence[Slice]) -> Markup:
+    """Metrics by the values of a column; notes have one where there is any."""
+    notes = ("",) if any(one.note for one in found) else ()
+    rows = ((one.value or "(empty)", one.rows, one.accuracy, one.f1_macro, one.note) for one in found)
+    columns = (column, "rows", "accuracy", "f1_macro", *notes)
+    return table(columns, (row[: len(columns)] for row in rows))
 
 
 def _mistakes(found: Inspection) -> Markup:

@@ -13,6 +13,8 @@ import pytest
 
 from hpo import fitting, promote, spec
 from hpo.config import Config
+from hpo.mistakes import Slice
+from hpo.onepage import result
 from hpo.onepage.markup import Markup, table, tag
 from hpo.promotion import Candidate, Promotion
 from hpo.running import Study
@@ -119,6 +121,7 @@ def test_the_page_has_all_of_it_and_asks_for_nothing(run: Run, studied: Path, tm
         "&lt;img src=x onerror=alert(1)&gt;",
         "<td>&lt;script&gt;alert(1)&lt;/script&gt;</td>",
         "By 来源",
+        "few rows: accuracy is",
         "Expected calibration error",
         "Where the time went",
         "No trial failed.",
@@ -156,6 +159,7 @@ def test_a_promotion_says_how_sure_it_is(run: Run, config: Config, studied: Path
     check_alone(text)
     assert "The winner is trial 0, by its mean val_loss" in text
     assert "trial 0, mean of 2 fresh seeds, 95 %" in text
+    assert "mean of the same 2</small>" in text
     assert "one seed" not in text
     assert "Of 10 test rows the model that the promotion wrote has 3 wrong" in text
     refused = run("report", "-s", promotion.companion)
@@ -169,6 +173,13 @@ def test_a_simulated_study_has_a_page_too(read: Run, tmp_path: Path) -> None:
     assert "importance needs 8 trials" in text
     assert "a file ending in .html is right" in read("report", "-s", "toy", "-o", "toy.pdf").err
     assert "no such study" in read("report", "-s", "toys", "-o", str(tmp_path / "toys.html")).err
+
+
+def test_slices_of_many_rows_have_no_empty_column() -> None:
+    many, few = Slice("web", 40, 0.5, 0.5, 0.3, 0.7), Slice("phone", 2, 0.5, 0.5, 0.1, 0.9)
+    found = [result.slices("from", some) for some in ([many], [many, few])]
+    assert [text.count("<th") for text in found] == [4 + 1, 5 + 1]  # and thead
+    assert found[1].count("<td") == 10
 
 
 def test_what_is_not_markup_is_escaped() -> None:
