@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,15 +56,25 @@ def plan(store: Store, rows: Report, study: str, wish: Wish, before: Plan | None
 
 def create(store: Store, config: Config, promotion: Promotion, before: Plan | None) -> StudySpec:
     """The companion in the database, made or continued; raises SpecError, or StudyError where it is another one."""
+    if before is not None:
+        own = store.plan(promotion.study)
+        fitting.check_inputs(_companion(own.spec, promotion), config.data_root, f"study {promotion.study}")
+        _check_same(before.spec.promotes, promotion)
+        return before.spec
+    return store.create(*checked(store, config, promotion)).spec
+
+
+def checked(store: Store, config: Config, promotion: Promotion) -> tuple[StudySpec, str | None, Mapping[str, str]]:
+    """A new companion, its rows' fingerprint and its models, nothing made yet.
+
+    Raises SpecError where its rows or settings do not fit, or StudyError where the rows are others than the study's.
+    """
     own = store.plan(promotion.study)
     wanted = _companion(own.spec, promotion)
     fingerprint = fitting.check_inputs(wanted, config.data_root, f"study {promotion.study}")
-    if before is not None:
-        _check_same(before.spec.promotes, promotion)
-        return before.spec
     if own.fingerprint != fingerprint:
         raise StudyError(f"{promotion.study}: the rows are not those that it was made with; put the same files back")
-    return store.create(wanted, fingerprint, own.models).spec
+    return wanted, fingerprint, own.models
 
 
 def candidates(own: StudySpec, trials: Sequence[Row], top: int) -> Iterator[Candidate]:

@@ -67,7 +67,7 @@ def promote(  # noqa: PLR0913, PLR0917 - an argument an option
         click.echo(line, err=True)
     with open_store(config) as store:
         if again:
-            _forget(config, store, name, yes)
+            _forget(config, store, name, Wish(top, seeds, fit), yes)
         promotion, spec = planned(config, store, name, Wish(top, seeds, fit))
         work(config, store, spec, workers or max(1, len(devices)), devices)
         found, made = _found(config, store, promotion)
@@ -75,13 +75,16 @@ def promote(  # noqa: PLR0913, PLR0917 - an argument an option
     _say(found, made, folder, as_json)
 
 
-def _forget(config: Config, store: Store, study: str, yes: bool) -> None:
-    """Remove an earlier companion, after asking."""
+def _forget(config: Config, store: Store, study: str, wish: Wish, yes: bool) -> None:
+    """Remove an earlier companion, after asking, where a new one can be made; raises HpoError where it cannot."""
     from hpo import promote as promoting
+    from hpo import report
 
     before = promoting.earlier(store, study)
     if before is None:
         return
+    with report.read(config) as rows:
+        promoting.checked(store, config, promoting.plan(store, rows, study, wish, None))
     if not yes:
         options.confirm(f"Delete {before.spec.study}, its {before.made} trials and their models?")
     store.delete(before.spec.study)

@@ -169,3 +169,4 @@ def test_all_rows_are_fitted_where_that_is_asked_for(hpo: Hpo, launched: Path, t
     with (launched.parent / "rows.csv").open("a") as rows:
         rows.write("good one more,pos\n")
     assert "the rows are not those that it was made with" in refused(hpo, *words, "--again", "-y")
+    assert json.loads(hpo("status", "-s", "pets@promote", "--json").stdout)["state"] == "complete"

@@ -119,6 +119,18 @@ def test_what_cannot_be_promoted_is_said_before_anything_is_trained(
         promote.create(store, config, made, None)
 
 
+def test_an_earlier_promotion_goes_only_where_another_can_be_made(run: Run, config: Config, file: Path) -> None:
+    own = spec.load(file)
+    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
+    with open_store(config) as store:
+        store.create(own, fitting.check_inputs(own))
+        promote.create(store, config, made, None)
+        assert "no trial is complete yet" in run("promote", "-s", "pets", "--again", "-y").err
+        store.delete("pets")
+        assert "pets: no such study in the database" in run("promote", "-s", "pets", "--again", "-y").err
+        assert store.plan("pets@promote")
+
+
 STANDING = Candidate({"training.learning_rate": 1e-3}, 1, 0.5, 2)
 DEFAULTS = Candidate({"training.learning_rate": 5e-5}, None, None, None, defaults=True)
 
