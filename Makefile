@@ -30,7 +30,7 @@ help:
 	@echo 'make acceptance  the tests with real processes and training'
 	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
-	@echo 'make bench       start-up, storage, memory and training, measured beside plain Optuna and transformers'
+	@echo 'make bench       start-up, storage, dashboard, memory and training, beside plain Optuna and transformers'
 	@echo 'make bench-full  whole trials beside transformers, for hours; cut off, it goes on where it was'
 	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
@@ -60,6 +60,7 @@ bench: $(DEV)
 	$(RUN) bench.warm
 	$(RUN) bench.orchestration
 	$(RUN) bench.memory
+	$(RUN) bench.dashboard --trials 500 --times 3
 	$(RUN) bench.storage --sizes 100 1000 --workers 8 --trials 40 --seconds 2
 	$(RUN) bench.pieces --rows 100 --times 1
 	$(RUN) bench.full --rows 200 --valid 100 --epochs 1 --seeds 1 --keep $(VENV)/bench.jsonl
