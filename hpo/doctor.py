@@ -222,8 +222,8 @@ def clock(connection: Connection, now: Callable[[], float] = time.time) -> Findi
 
 def hub(reach: Callable[[], int] | None = None) -> Finding:
     """Whether the hub of models and data sets answers."""
+    from objectives.errors import without_login
     from objectives.hub import answer, endpoint
-    from objectives.sources import without_login
 
     where = endpoint()
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from hpo.delivery import Dispatch
 from objectives import checkpoint
 from objectives.checkpoint import Checkpoints
+from objectives.errors import without_login
 from objectives.evaluation import Evaluation, Predictions, Result, Snapshot
 
 log = logging.getLogger("hpo.worker")
@@ -105,7 +106,8 @@ class Keeper:
         try:
             self.checkpoints.clear()
         except OSError as error:
-            log.warning("checkpoints stay in %s: %s", self.checkpoints.folder, error)
+            where = self.checkpoints.folder
+            log.warning("checkpoints stay in %s: %s", without_login(where), without_login(str(error)))
 
 
 def _plain(evaluation: Evaluation) -> Evaluation:
@@ -133,5 +135,5 @@ def kept(folder: str) -> list[str]:
     try:
         return checkpoint.trials(folder)
     except OSError as error:
-        log.warning("%s cannot be read: %s", folder, error)
+        log.warning("%s cannot be read: %s", without_login(folder), without_login(str(error)))
         return []

@@ -14,6 +14,7 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 
 from hpo.errors import HpoError
+from objectives.errors import without_login
 
 _LIST = "files.json"  # comes last: a folder without it is half written
 
@@ -51,7 +52,7 @@ class Models:
             if files.exists(f"{attempt}/{_LIST}"):
                 _copy(files, attempt, json.loads(files.cat_file(f"{attempt}/{_LIST}")), into)
                 return
-        where = f"{self.folder}/{trial_id}"
+        where = without_login(f"{self.folder}/{trial_id}")
         raise HpoError(f"{where}: no model is there; HPO_ARTIFACTS should be one place for all machines")
 
     def clear(self) -> None:

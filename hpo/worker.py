@@ -40,7 +40,7 @@ from hpo.spec import StudySpec
 from hpo.store import Plan, Store, open_store
 from hpo.trained import Models
 from objectives import trial as objective
-from objectives.errors import CodeError, InfeasibleError, ObjectiveError
+from objectives.errors import CodeError, InfeasibleError, ObjectiveError, without_login
 from objectives.evaluation import Evaluation, Result
 from objectives.settings import Own
 
@@ -321,7 +321,8 @@ class Work:
         try:
             models.save(self.claim.trial_id, self.claim.attempt, write)
         except OSError as error:
-            seen = f"on {socket.gethostname()}: the model of trial {self.claim.number} is not saved: {error}"
+            why = without_login(str(error))
+            seen = f"on {socket.gethostname()}: the model of trial {self.claim.number} is not saved: {why}"
             advice = "make room, or set HPO_ARTIFACTS, and run the same command again"
             raise UnsavedError(f"{seen}; {advice}") from error
 

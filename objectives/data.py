@@ -12,9 +12,8 @@ from typing import Any
 
 from objectives import domains, folders, hub
 from objectives.cleaning import clean
-from objectives.errors import DataError
+from objectives.errors import DataError, without_login
 from objectives.settings import Data
-from objectives.sources import without_login
 from objectives.splits import Rows, are_classes, divide, few, shuffled
 from objectives.tables import Table, as_text, first_line, open_binary, read
 

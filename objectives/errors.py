@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+_LOGIN = re.compile(r"(?<=://)[^/\s]+@")
+_QUERY = re.compile(r"(://[^\s?]+)\?\S+")
+
+
+def without_login(text: str) -> str:
+    """A text whose URLs have neither user nor password in them, nor a query, which may hold a key."""
+    return _QUERY.sub(r"\1", _LOGIN.sub("", text))
+
 
 class ObjectiveError(Exception):
     """One line for the person who must act: where, what was seen, what would be right."""

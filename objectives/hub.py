@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from objectives.errors import ModelError
-from objectives.sources import Source, nearest, without_login
+from objectives.errors import ModelError, without_login
+from objectives.sources import Source, nearest
 from objectives.tables import first_line
 
 Kind = Literal["model", "dataset"]

@@ -29,12 +29,12 @@ from transformers import (
 from transformers.utils import logging
 
 from objectives import hub, images, limits, pairing, quantized, sources
-from objectives.errors import ModelError
+from objectives.errors import ModelError, without_login
 from objectives.pooling import Pooled
 from objectives.ready import needs_code, other_tokens
 from objectives.seeds import derive
 from objectives.settings import Data, Model
-from objectives.sources import Source, without_login
+from objectives.sources import Source
 
 
 @dataclass(frozen=True)

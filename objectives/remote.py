@@ -18,9 +18,9 @@ import platformdirs
 from filelock import FileLock
 
 from objectives.cache import Entry, acquired
-from objectives.errors import ModelError
+from objectives.errors import ModelError, without_login
 from objectives.evaluation import Heed, unheeded
-from objectives.sources import Source, without_login
+from objectives.sources import Source
 from objectives.tables import first_line
 
 log = logging.getLogger(__name__)

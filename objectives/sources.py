@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from objectives.errors import ModelError
+from objectives.errors import ModelError, without_login
 from objectives.settings import Model
 
 
@@ -56,8 +56,6 @@ PUBLISHED = {
 }
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^/\s]+@")
-_QUERY = re.compile(r"(://[^\s?]+)\?\S+")
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,6 @@ def nearest(name: str) -> str | None:
 def is_url(name: str) -> bool:
     """Whether a name is a URL such as fsspec opens."""
     return _URL.match(name) is not None
-
-
-def without_login(text: str) -> str:
-    """A text whose URLs have neither user nor password in them, nor a query, which may hold a key."""
-    return _QUERY.sub(r"\1", _LOGIN.sub("", text))
 
 
 def _packaged(name: str, alias: Alias) -> Path:

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from objectives.conll import ConllError, sentences
 from objectives.encodings import EncodingError, decode
-from objectives.errors import DataError
+from objectives.errors import DataError, without_login
 from objectives.sheets import SheetError, cells
 from objectives.squad import COLUMNS, SquadError, is_squad, questions
 from objectives.words import cell_of
@@ -118,8 +118,8 @@ def _check_kind(file: _File, suffix: str) -> None:
 
 
 def located(path: str | Path) -> str:
-    """A path made absolute; a URL as it is."""
-    return str(path) if _is_url(path) else str(Path(path).absolute())
+    """A path made absolute; a URL without what logs in: it is for messages."""
+    return without_login(str(path)) if _is_url(path) else str(Path(path).absolute())
 
 
 def open_binary(path: str | Path, key: str) -> io.BufferedIOBase:
@@ -131,7 +131,7 @@ def open_binary(path: str | Path, key: str) -> io.BufferedIOBase:
     except IsADirectoryError:
         raise DataError(key, f"{located(path)} is a folder; right is a file of rows") from None
     except (OSError, ImportError, ValueError) as error:  # what fsspec raises for a protocol it lacks or does not know
-        raise DataError(key, f"{located(path)} cannot be opened: {first_line(error)}") from error
+        raise DataError(key, f"{located(path)} cannot be opened: {without_login(first_line(error))}") from error
 
 
 def _near(path: str | Path) -> str:

@@ -11,6 +11,7 @@ import click
 from hpo.cli import options
 from hpo.config import Config
 from hpo.errors import HpoError
+from objectives.errors import without_login
 
 if TYPE_CHECKING:
     from hpo.card import Made
@@ -96,7 +97,7 @@ def discard(config: Config, plan: Plan) -> None:
     try:
         _models(config, plan).clear()
     except OSError as error:
-        click.echo(f"models stay in {config.trained}/{plan.folder}: {error}", err=True)
+        click.echo(without_login(f"models stay in {config.trained}/{plan.folder}: {error}"), err=True)
 
 
 def _models(config: Config, plan: Plan) -> Any:

@@ -10,6 +10,7 @@ import click
 
 from hpo.cli import options
 from hpo.config import Config
+from objectives.errors import without_login
 
 
 @click.command()
@@ -86,7 +87,7 @@ def delete(config: Config, study: str, yes: bool) -> None:
             discard(config, plan)
     click.echo(f"deleted {name}", err=True)
     if companion:
-        where = f"{config.trained}/{companion.folder}"
+        where = without_login(f"{config.trained}/{companion.folder}")
         click.echo(f"its retrainings stay, with models in {where}: hpo delete -s {companion.spec.study}", err=True)
 
 

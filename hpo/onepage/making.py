@@ -13,6 +13,7 @@ from hpo.plots.story import Story, brief
 from hpo.promotion import Candidate
 from hpo.spending import Saving, Spending
 from objectives import settings
+from objectives.errors import without_login
 
 _MANY = 12  # numbers of trials that are listed
 
@@ -93,8 +94,13 @@ def again(account: Account) -> Markup:
             f"hpo launch -s {name}.yaml", f"hpo promote -s {name}", f"hpo errors -s {name}", f"hpo report -s {name}"
         ),
         tag("p", "The study file, every default in place:"),
-        commands(studies.render(spec).rstrip()),
+        commands(study_file(spec)),
     )
+
+
+def study_file(spec: studies.StudySpec) -> str:
+    """The study file as it may be passed on: no URL in it logs anybody in."""
+    return without_login(studies.render(spec).rstrip())
 
 
 def _rows(account: Account) -> Iterator[tuple[str, str]]:

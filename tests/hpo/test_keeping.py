@@ -98,3 +98,9 @@ def test_no_time_between_two_means_every_one(trial: Begin) -> None:
 
 def test_who_gives_a_trial_back_saves_it_whatever_it_costs(trial: Begin) -> None:
     assert trial(MINILM).run(1, last=True).saved == [1.0]
+
+
+def test_a_folder_that_cannot_be_read_is_logged_without_what_logs_in(caplog: pytest.LogCaptureFixture) -> None:
+    assert keeping.kept("ftp://me:secret@127.0.0.1:1/checkpoints") == []
+    assert "ftp://127.0.0.1:1/checkpoints cannot be read" in caplog.text
+    assert "secret" not in caplog.text

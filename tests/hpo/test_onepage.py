@@ -14,7 +14,7 @@ import pytest
 from hpo import fitting, promote, spec
 from hpo.config import Config
 from hpo.mistakes import Slice
-from hpo.onepage import result
+from hpo.onepage import making, result
 from hpo.onepage.markup import Markup, table, tag
 from hpo.promotion import Candidate, Promotion
 from hpo.running import Study
@@ -173,6 +173,13 @@ def test_a_simulated_study_has_a_page_too(read: Run, tmp_path: Path) -> None:
     assert "importance needs 8 trials" in text
     assert "a file ending in .html is right" in read("report", "-s", "toy", "-o", "toy.pdf").err
     assert "no such study" in read("report", "-s", "toys", "-o", str(tmp_path / "toys.html")).err
+
+
+def test_the_study_file_of_a_page_logs_nobody_in(file: Path) -> None:
+    own = spec.load(file, ["data.path=s3://me:secret@bucket/rows.csv"])
+    said = making.study_file(own)
+    assert "path: s3://bucket/rows.csv" in said
+    assert "secret" not in said
 
 
 def test_slices_of_many_rows_have_no_empty_column() -> None:

@@ -31,6 +31,11 @@ def test_what_was_saved_is_fetched(models: Models, tmp_path: Path) -> None:
         models.fetch(7, tmp_path)
 
 
+def test_a_place_is_named_without_what_logs_in(tmp_path: Path) -> None:
+    with pytest.raises(HpoError, match=r"^memory://none/7: no model is there"):
+        Models("memory://me:secret@none").fetch(7, tmp_path)
+
+
 def test_a_save_that_fails_leaves_nothing(models: Models, tmp_path: Path) -> None:
     def full(folder: Path) -> None:
         write(folder)

@@ -18,11 +18,10 @@ from support import environment
 
 from hpo.config import Config
 from objectives import remote, settings, trial
-from objectives.errors import ModelError
+from objectives.errors import ModelError, without_login
 from objectives.host import Host
 from objectives.ready import in_use, ready
 from objectives.settings import Model
-from objectives.sources import without_login
 
 Checkpoint = Callable[[str], Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -162,6 +162,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
         ("no.csv", f"no such file: {tmp_path}/no.csv"),
         (tmp_path, f"{tmp_path} is a folder; right is a file of rows"),
         ("no://a.csv", "no://a.csv cannot be opened: Protocol not known: no"),
+        ("no://me:secret@h/a.csv?key=secret", "no://h/a.csv cannot be opened: Protocol not known: no"),
         ("\0.csv", f"{tmp_path}/\0.csv cannot be opened: embedded null byte"),
     ]:
         with pytest.raises(DataError) as caught:
