@@ -35,8 +35,10 @@ def started(spec: StudySpec, studies: Sequence[Row], trials: Callable[[str], Seq
     named = spec.warm_start != "auto"
     sources = [_named(spec, studies)] if named else _related(spec, studies)
     best = (_best(spec, study, trials(study["study"])) for study in sources)
-    found = tuple(itertools.islice(_distinct(_in_turn(best)), MOST))
-    if named and not found:
+    given = [*_in_turn(best)]
+    tried = [*([spec.defaults] if spec.defaults else []), *spec.enqueue]
+    found = tuple(itertools.islice(_distinct(given, tried), MOST))
+    if named and not given:
         said = "has no complete trial of this metric whose values lie in this search"
         raise StudyError(f"{spec.study}: warm_start: {spec.warm_start} {said}")
     return replace(spec, known=found)
@@ -91,8 +93,9 @@ def _in_turn(lists: Iterable[Sequence[Known]]) -> Iterator[Known]:
         yield from (point for point in row if point is not None)
 
 
-def _distinct(points: Iterable[Known]) -> Iterator[Known]:
-    seen: list[Params] = []
+def _distinct(points: Iterable[Known], tried: Iterable[Params]) -> Iterator[Known]:
+    """Each point once, and none that is tried anyway."""
+    seen = [*tried]
     for point in points:
         if point.params not in seen:
             seen.append(point.params)
