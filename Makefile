@@ -31,7 +31,8 @@ help:
 	@echo 'make chaos       faults against real fine-tunings for $(MINUTES) minutes: is all exact?'
 	@echo 'make lint        ruff, mypy and the import contracts'
 	@echo 'make bench       start-up, storage, dashboard, memory and training, beside plain Optuna and transformers'
-	@echo 'make bench-full  whole trials beside transformers, for hours; cut off, it goes on where it was'
+	@echo 'make bench-full  whole trials beside transformers, for hours; cut off, it goes on where it was;'
+	@echo '                 HEADLINES=a table with title and category takes the rows from there'
 	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
@@ -66,7 +67,7 @@ bench: $(DEV)
 	$(RUN) bench.full --rows 200 --valid 100 --epochs 1 --seeds 1 --keep $(VENV)/bench.jsonl
 
 bench-full: $(DEV)
-	$(RUN) bench.full
+	$(RUN) bench.full $(if $(HEADLINES),--headlines $(HEADLINES))
 
 pictures: $(DEV)
 	$(VENV)/bin/python docs/pictures.py
