@@ -8,6 +8,7 @@ all of them. Run: python -m bench.full [--rows 1000 --valid 500 --epochs 3 --see
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -118,7 +119,8 @@ def whole(contest: Contest, seeds: int, numbers: Sequence[int]) -> Iterator[tupl
 
 def measure(contest: Contest, names: Collection[str], of: Pieces, kept: Path, until: float) -> list[dict[str, Any]]:
     """All pieces of the contenders of these names that stand in the file or that there is time for."""
-    setting = {"rows": contest.train, "valid": contest.valid, "epochs": contest.epochs}
+    digest = hashlib.sha256(contest.path.read_bytes()).hexdigest()[:8]
+    setting = {"rows": contest.train, "valid": contest.valid, "epochs": contest.epochs, "texts": digest}
     lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
     found = [row for row in map(json.loads, lines) if row["setting"] == setting]
     done = [row["key"] for row in found]

@@ -98,7 +98,10 @@ class Contest:
             {
                 "task": "text-classification",
                 "model": {"name": "minilm", "frozen_layers": point.frozen_layers},
-                "data": {"path": str(self.path), "split": {"train": self.train, "valid": self.valid, "test": 0}},
+                "data": {
+                    "path": str(self.path),
+                    "split": {"train": self.train, "valid": self.valid, "test": 0, "seed": 0},  # as the peers have it
+                },
                 "training": training | {name: getattr(point, name) for name in Point._fields[1:4]},
             }
         )
