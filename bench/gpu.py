@@ -7,7 +7,6 @@ Run: python -m bench.gpu [--rows 1000 --valid 500 --epochs 3 --seeds 3] [--minut
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -74,16 +73,7 @@ def _line(name: str, cells: list[float | None]) -> str:
 
 def main() -> None:
     """Measure what is left, then print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--valid", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=1e9, help="begin no measurement after so many")
-    parser.add_argument("--headlines", type=Path, default=texts.HEADLINES, help="a table with title and category")
-    parser.add_argument("--keep", type=Path, default=Path(__file__).with_name("gpu.jsonl"))
-    parser.add_argument("--report", action="store_true", help="print the tables of what stands there, measure nothing")
-    options = parser.parse_args()
+    options = full.arguments(__doc__, Path(__file__).with_name("gpu.jsonl")).parse_args()
     if not (options.report or torch.cuda.is_available()):
         sys.exit("there is no CUDA device here; bench.full compares on a CPU")
     until = time.monotonic() + (-1 if options.report else 60 * options.minutes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.mutations import MUTATIONS, Mutation
+from bench.mechanisms import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[1]
 
