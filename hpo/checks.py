@@ -24,7 +24,7 @@ class Head(Setting):
     study: str = Field(max_length=100)
     objective: Any
     search: Any = None
-    points: list[dict[str, Any]] = Field([], description="settings to compare, each run once; instead of search")
+    points: list[dict[str, Any]] = Field([], description="settings to compare, each run once, with all of search")
     sampler: Any = "tpe"
     pruner: Any = "percentile"
     metric: str = "val_loss"
@@ -87,11 +87,11 @@ def _space(tree: dict[str, Any], objective: Settings) -> dict[str, Any]:
     written = tree.get("points")
     if not written:
         return {"search": ranges.parse(tree["search"], objective)} if "search" in tree else {}
-    if tree.get("search"):
-        raise ComplaintError(Complaint("search", "is given beside points; keep one of them"))
     if not isinstance(written, list) or not all(isinstance(point, Mapping) for point in written):
         return {}  # as the head complains
     points = listed.parse(written, objective)
+    if tree.get("search"):
+        points = listed.crossed(points, ranges.parse(tree["search"], objective), objective)
     return {"points": points, "search": listed.space(points)}
 
 
@@ -251,13 +251,7 @@ def _check_grid(parts: Parts) -> None:
         raise ComplaintError(Complaint("sampler", "points run as they are listed, nothing is drawn; remove sampler"))
     if parts.points or parts.sampler.kind != "grid":
         return
-    for address, range_ in parts.search.items():
-        if range_.count is None:
-            raise ComplaintError(Complaint(f"search.{address}", "a grid needs choices, step or points"))
-    count = space.points(parts.search) or 0
-    if count > ranges.LARGEST_GRID:
-        message = f"the grid has {count} points; at most {ranges.LARGEST_GRID} are tried: give fewer points"
-        raise ComplaintError(Complaint("search", message))
+    ranges.check_grid(parts.search)
 
 
 def _check_count(parts: Parts) -> None:

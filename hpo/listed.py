@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.complaints import Complaint, ComplaintError, collecting
-from hpo.ranges import LARGEST_GRID, accepted, check_address, tried
-from hpo.space import Categorical, Params, Value
+from hpo.ranges import LARGEST_GRID, check_address, check_grid, tried
+from hpo.space import Categorical, Params, Space, Value, grid
 from objectives.settings import Settings, get
 
 Points = tuple[Params, ...]
@@ -33,23 +33,35 @@ def parse(written: Sequence[Mapping[str, Any]], settings: Settings) -> Points:
     return points
 
 
+def crossed(points: Points, search: Space, settings: Settings) -> Points:
+    """Each combination of the ranges with all of the points, which change fastest.
+
+    Raises ComplaintError where the ranges are no grid, or one of them is of an address that points name.
+    """
+    check_grid(search, times=len(points))
+    for address in search:
+        if address in points[0]:
+            raise ComplaintError(Complaint(f"search.{address}", "points name it, too; keep one of them"))
+    found = tuple({**others, **point} for others in grid(search) for point in points)
+    for place, params in enumerate(found):
+        tried(settings, params, f"points.{place % len(points)}")
+    return found
+
+
 def space(points: Points) -> dict[str, Categorical]:
     """The values that the points have, by address: what Optuna and its dashboard are told."""
     return {address: Categorical(_distinct([point[address] for point in points])) for address in points[0]}
 
 
 def _checked(point: Mapping[str, Any], settings: Settings, key: str) -> dict[str, Value]:
-    values: dict[str, Value] = {}
     found: list[Complaint] = []
-    for address, value in point.items():
-        at = f"{key}.{address}"
+    for address in point:
         with collecting(found):
-            check_address(address, settings, at)
-            values[address] = accepted(address, value, settings, at)
+            check_address(address, settings, f"{key}.{address}")
     if found:
         raise ComplaintError(*found)
-    tried(settings, values, key)
-    return values
+    made = tried(settings, point, key)
+    return {address: get(made, address) for address in point}
 
 
 def _at(point: Params, settings: Settings, address: str) -> Value:

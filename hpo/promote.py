@@ -128,12 +128,6 @@ def promotable(own: StudySpec) -> Transfer:
         raise StudyError(f"{own.study} is a companion; promote the study itself: hpo promote -s {own.promotes.study}")
     if not isinstance(own.objective, Transfer):
         raise StudyError(f"{own.study}: only fine-tunings have rows to test, and a model")
-    data = own.objective.data
-    if SEED in own.search and data.split.seed is None and (data.hub or not data.train):
-        raise StudyError(
-            f"{own.study}: {SEED} is searched, and by it the rows are divided: no row was set aside in all trials; "
-            "give data.split.seed, or files of their own, in a new study"
-        )
     return own.objective
 
 

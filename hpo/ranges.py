@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from hpo.complaints import Complaint, ComplaintError, collecting, explain, nearest, shown
-from hpo.space import Categorical, Float, Int, Params, Range, Space, exact, values
+from hpo.space import Categorical, Float, Int, Params, Range, Space, exact, points, values
 from objectives.settings import Setting, Settings, addresses, get, replace
 
 LARGEST_GRID = 100_000
@@ -58,6 +58,17 @@ def written(range_: Range) -> dict[str, Any]:
     kind = type(range_)
     fields = {name: value for name, value in asdict(range_).items() if value != getattr(kind, name, ...)}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def check_grid(space: Space, times: int = 1) -> None:
+    """Refuses a range whose values cannot be counted, and more points than are tried, each `times`; ComplaintError."""
+    for address, range_ in space.items():
+        if range_.count is None:
+            raise ComplaintError(Complaint(_key(address), "a grid needs choices, step or points"))
+    count = (points(space) or 0) * times
+    if count > LARGEST_GRID:
+        message = f"the grid has {count} points; at most {LARGEST_GRID} are tried: give fewer points"
+        raise ComplaintError(Complaint("search", message))
 
 
 def contained(params: Params, space: Space, settings: Settings, key: str) -> dict[str, Any]:
@@ -192,7 +203,13 @@ def tried(settings: Settings, params: Params, key: str) -> Settings:
     try:
         return replace(settings, params)
     except ValidationError as error:
-        raise ComplaintError(*(Complaint(key, str(line)) for line in explain(error, type(settings)))) from error
+        lines = explain(error, type(settings))
+        raise ComplaintError(*(_among(line, params, key) for line in lines)) from error
+
+
+def _among(line: Complaint, params: Params, key: str) -> Complaint:
+    """A complaint about one of the parameters or about several, which stand under this key."""
+    return Complaint(f"{key}.{line.key}", line.message) if line.key in params else Complaint(key, str(line))
 
 
 def _types(settings: Settings, address: str) -> set[Any]:

@@ -47,11 +47,11 @@ class Known:
 class StudySpec:
     """A study as its file says, every default in place.
 
-    `points` are those that the file lists, which run instead of a search; `search` is then the space that holds just
-    these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first; `known` are
-    the points that `warm_start` brought when the study was made; `stop` the rules that end it before its budget does
-    (`hpo.rules`); `folder` is where relative paths count from; `towards` is the direction that the
-    file gives. `promotes` says what a companion study retrains; others have none, and do not come to the test rows.
+    `points` are those that the file lists, each with all that is searched beside them; `search` is then the space that
+    holds just these. `sampler` and `pruner` hold their options (`hpo.methods`); `enqueue` the parameters to try first;
+    `known` are the points that `warm_start` brought when the study was made; `stop` the rules that end it before its
+    budget does (`hpo.rules`); `folder` is where relative paths count from; `towards` is the direction that the file
+    gives. `promotes` says what a companion study retrains; others have none, and do not come to the test rows.
     """
 
     study: str
@@ -279,13 +279,17 @@ def find(name_or_path: str) -> Path:
 
 def settings_for(spec: StudySpec, params: Params, data_root: Path | None = None) -> Settings:
     """A trial's settings: its parameters put in, the study's seed, and paths that count from `data_root`, else from
-    the study file; raises SpecError."""
+    the study file; raises SpecError. Whatever seed a trial has, the rows are divided as for all others."""
     try:
         found = objectives.replace(spec.objective, params)
     except ValidationError as error:
         lines = explain(error, type(spec.objective))
         raise SpecError("\n".join(f"study {spec.study}: {line}" for line in lines)) from error
     found = objectives.with_seed(found, spec.seed)
+    if isinstance(found, Transfer) and isinstance(own := objectives.with_seed(spec.objective, spec.seed), Transfer):
+        divided = objectives.split_seed(own)
+        if objectives.split_seed(found) != divided:
+            found = objectives.replace(found, {"data.split.seed": divided})
     root = data_root or spec.folder
     return objectives.replace(found, dict(_rooted(found, root))) if root else found
 

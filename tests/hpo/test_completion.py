@@ -19,6 +19,7 @@ SHIPPED = [
     "bert-news-grid",
     "bert-news-random",
     "entailment",
+    "models",
     "names",
     "news-masked",
     "news-shots",
@@ -26,6 +27,8 @@ SHIPPED = [
     "news-zh",
     "notes",
     "phrases",
+    "prompts",
+    "quantized",
     "questions",
     "requests",
     "sentiment",
@@ -35,6 +38,7 @@ SHIPPED = [
     "similarity",
     "spam",
     "strategies",
+    "strategies-more",
 ]
 Complete = Callable[..., list[str]]
 

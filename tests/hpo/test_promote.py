@@ -108,12 +108,10 @@ def test_what_cannot_be_promoted_is_said_before_anything_is_trained(
     with open_store(config) as store:
         store.create(spec.load(file))
         store.create(spec.load(file, ["study=none", "data.split.test=0"]))
-        store.create(spec.load(file, ["study=seeds", "search.training.seed=[1, 2]"]))
         toy = {"study": "toy", "objective": {"simulated": {}}, "search": {"simulated.batch_size": [8]}}
         store.create(StudySpec.from_dict(toy))
     assert "pets: no trial is complete yet" in run("promote", "-s", "pets").err
     assert "toy: only fine-tunings have rows to test" in run("promote", "-s", "toy").err
-    assert "seeds: training.seed is searched, and by it the rows are divided" in run("promote", "-s", "seeds").err
     made = Promotion("none", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
     with open_store(config) as store, pytest.raises(SpecError, match=r"data\.split\.test: there are no test rows"):
         promote.create(store, config, made, None)

@@ -310,50 +310,6 @@ def test_find() -> None:
         spec.find("x/bert-news.yaml")
 
 
-POINTS = PETS.partition("search:")[0] + "points: [{}, {training.learning_rate: 1e-3}, {model.dropout: null}]\n"
-
-
-def test_listed_points_are_filled_up_with_the_objectives_own_values(load: Load) -> None:
-    found = load("model.dropout=0.2", text=POINTS)
-    own = {"training.learning_rate": 5e-5, "model.dropout": 0.2}
-    assert list(found.points) == [own, own | {"training.learning_rate": 1e-3}, own | {"model.dropout": None}]
-    assert found.search == {
-        "training.learning_rate": Categorical((5e-5, 1e-3)),
-        "model.dropout": Categorical((0.2, None)),
-    }
-    assert (found.sampler.kind, found.trials, found.enqueue_defaults) == ("grid", 3, False)
-
-
-def test_listed_points_come_back_from_the_database_and_from_check(load: Load, tmp_path: Path) -> None:
-    found = load("model.dropout=0.2", text=POINTS)
-    assert StudySpec.from_dict(json.loads(json.dumps(found.to_dict()))) == found
-    (tmp_path / "again.yaml").write_text(spec.render(found))
-    assert spec.load(tmp_path / "again.yaml") == found
-
-
-@pytest.mark.parametrize(
-    ("points", "said"),
-    [
-        ("[{training.learning_rat: 1}]", "points.0.training.learning_rat: unknown setting; did you mean training.le"),
-        ("[{}, {training.batch_size: 0}]", "points.1.training.batch_size: 0 is too low; it must be at least 1"),
-        ("[{data.path: a.csv}]", "points.0.data.path: cannot be searched: trials on other rows"),
-        ("[{training.batch_size: 8}, {training.batch_size: 8}]", "points.1: is points.0 again; remove one"),
-        ("[{training.epochs: 1}]", "points.0.training.epochs: a pruner compares trials of one length"),
-        ("[{training.warmup_ratio: 0.1, training.warmup_steps: 2}]", "points.0: training: warmup_ratio and warmup"),
-        ("[3]", "points: 3 is not a mapping of settings"),
-        ("[{}]\nsearch: {training.batch_size: [8]}", "search: is given beside points; keep one of them"),
-        ("[{}]\nsampler: random", "sampler: points run as they are listed, nothing is drawn; remove sampler"),
-        ("[{}]\ntrials: 2", "trials: 2 is above the list's 1 points; remove trials"),
-        ("[{}]\nenqueue_defaults: true", "enqueue_defaults: a list runs its own points only; remove it"),
-        ("[]", "search: is missing; add it, or points"),
-    ],
-)
-def test_points_that_cannot_be_listed(load: Load, points: str, said: str) -> None:
-    with pytest.raises(SpecError) as refused:
-        load(text=f"{PETS.partition('search:')[0]}points: {points}\n")
-    assert said in str(refused.value)
-
-
 @pytest.mark.parametrize("pruner", ["percentile", "median", "asha", "hyperband", "none"])
 def test_a_trial_without_training_is_as_long_as_its_one_evaluation(load: Load, pruner: str) -> None:
     found = load("training.epochs=0", "training.evaluations_per_epoch=4", f"pruner={pruner}")
