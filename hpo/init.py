@@ -65,6 +65,7 @@ class Wanted:
     task: str | None = None
     text: str | None = None
     label: str | None = None
+    pair: str | None = None
     study: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
@@ -94,7 +95,7 @@ def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
     found = columns.profile(source.table)
     try:
         _check(source)
-        chosen = roles.of(Look(found, wanted.text, wanted.label, source.classes, source.form), wanted.task)
+        chosen = roles.of(_look(found, wanted, source), wanted.task)
     except HpoError as error:
         raise HpoError(f"{file}: {error}") from None
     name = wanted.study or _name(file)
@@ -103,6 +104,17 @@ def draft(file: str, out: Path | None = None, **options: str | None) -> Draft:
     rows = Rows(source.table, chosen, tuple(groups), source.splits)
     guesses = (Guess(("study",), name, "its name in the database"), *outline.guess(rows, source.place(path)))
     return Draft(path, file, source.table, chosen, guesses)
+
+
+def _look(found: dict[str, Column], wanted: Wanted, source: _Source) -> Look:
+    if wanted.pair is None:
+        return Look(found, wanted.text, wanted.label, None, source.classes, source.form)
+    pair = columns.named(found, wanted.pair, "--pair")
+    if pair.name in (wanted.text, wanted.label):
+        raise HpoError(f"--pair: column {pair.name!r} is read or predicted already; name another")
+    rest = {name: column for name, column in found.items() if column is not pair}
+    classes = tuple(name for name in source.classes if name != pair.name)
+    return Look(rest, wanted.text, wanted.label, pair, classes, source.form)
 
 
 def is_hub(file: str) -> bool:

@@ -25,11 +25,15 @@ _NAMES = 3
 
 @dataclass(frozen=True)
 class Look:
-    """What is known of rows: their columns, what was asked for, and which columns the hub says hold classes."""
+    """What is known of rows: their columns, what was asked for, and which columns the hub says hold classes.
+
+    A `pair` that was asked for is none of the columns: nothing else can be made of it.
+    """
 
     columns: dict[str, Column]
     text: str | None = None
     label: str | None = None
+    pair: Column | None = None
     classes: tuple[str, ...] = ()
     form: Form = "table"
 
@@ -107,10 +111,18 @@ def of(look: Look, task: str | None = None) -> Roles:
             columns.named(look.columns, name, option)
     if look.label is not None and look.text == look.label:
         raise HpoError(f"column {look.label!r} is no label: it is the text; name another with --label")
-    kind = kind or next((name for name, asked in ASKED.items() if asked.fits(look)), "text-classification")
+    likely = (name for name, asked in ASKED.items() if asked.fits(look) and (look.pair is None or _reads_pairs(name)))
+    kind = kind or next(likely, "text-classification")
+    if look.pair is not None and not _reads_pairs(kind):
+        raise HpoError(f"--pair: {kind} reads one column; leave it out")
     if look.form == "images" and not KINDS[kind].images:
         raise HpoError(f"it holds images, and {kind} reads texts; right is image-classification")
-    return replace(ASKED[kind].roles(look), kind=kind)
+    found = ASKED[kind].roles(look)
+    return replace(found, kind=kind, pair=look.pair or found.pair)
+
+
+def _reads_pairs(kind: str) -> bool:
+    return "data.pair" not in KINDS[kind].unknown
 
 
 def _known(task: str) -> str:
@@ -171,7 +183,7 @@ def _tags(look: Look) -> Roles:
 
 
 def _asks(look: Look) -> bool:
-    question, context, answers = map(look.a, (_QUESTIONS, _CONTEXTS, _ANSWERS))
+    question, context, answers = look.a(_QUESTIONS), look.pair or look.a(_CONTEXTS), look.a(_ANSWERS)
     if question is None or context is None or answers is None:
         return False
     return look.text in (None, question.name) and look.label in (None, answers.name)
@@ -181,7 +193,7 @@ def _answers(look: Look) -> Roles:
     text = look.columns[look.text] if look.text else look.a(_QUESTIONS)
     label = look.columns[look.label] if look.label else look.a(_ANSWERS)
     rest = [column for column in look.texts if column is not text and column is not label]
-    pair = look.a(_CONTEXTS) or max(rest, key=lambda column: column.words, default=None)
+    pair = look.pair or look.a(_CONTEXTS) or max(rest, key=lambda column: column.words, default=None)
     if text is None or label is None or pair is None:
         right = "right are columns named question, context and answers, as a file in SQuAD's format has them"
         raise HpoError(f"question-answering needs a question, a text and its answers, and {_seen(look)}; {right}")
@@ -194,10 +206,10 @@ def _answers(look: Look) -> Roles:
 def _reading(look: Look, label: Column, text: Column | None = None) -> Roles:
     """What is read where something is said of a text, or of two."""
     texts = [column for column in look.texts if column is not label]
-    if look.text is None and (both := pairs.read_together(texts)):
+    if look.text is None and look.pair is None and (both := pairs.read_together(texts)):
         return Roles("", both[0], label, both[1])
     text = text or columns.text_of(look.columns, look.text, label.name)
-    others = () if look.text else tuple(columns.texts_like(text, look.columns, label.name))
+    others = () if look.text or look.pair else tuple(columns.texts_like(text, look.columns, label.name))
     return Roles("", text, label, others=others)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("--task", metavar="KIND", help="What is predicted, as task: of a study file has it, such as ner.")
 @click.option("--text", metavar="COLUMN", help="The column to read.")
+@click.option("--pair", metavar="COLUMN", help="A second column to read with it.")
 @click.option("--label", metavar="COLUMN", help="The column to predict.")
 @click.option("--study", metavar="NAME", help="The study's name; by default the file's.")
 @click.option("--encoding", metavar="NAME", help="Of a text file, such as gb18030; by default UTF-8, else a guess.")
