@@ -18,7 +18,7 @@ from hpo.complaints import explain
 from hpo.errors import HpoError, SpecError
 from hpo.guesses import Guess, Rows, in_file, on_hub
 from hpo.roles import Form, Look, Roles
-from objectives import data, folders, tables
+from objectives import folders, published, tables
 from objectives.errors import DataError
 from objectives.settings import Data
 
@@ -152,7 +152,7 @@ def _on_hub(name: str, wanted: Wanted) -> _Source:
         raise HpoError(f"{name} is a data set of the hub; --encoding and --delimiter belong to files: leave them out")
     settings = _settings(hub=name, config=wanted.config)
     try:
-        found = data.published(settings)
+        found = published.published(settings)
     except DataError as error:
         near = "; name it with --config" if "Config name is missing" in str(error) else ""
         raise HpoError(str(error).removeprefix("data.hub: ") + near) from error

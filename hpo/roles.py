@@ -13,6 +13,7 @@ from hpo.columns import Column
 from hpo.errors import HpoError
 from objectives.folders import SUFFIXES
 from objectives.kinds import KINDS
+from objectives.published import IMAGE
 from objectives.settings import TASK_ALIASES
 
 Form = Literal["table", "sentences", "images"]
@@ -139,7 +140,7 @@ def _known(task: str) -> str:
 
 def _are_paths(column: Column) -> bool:
     looked_at = column.filled[:500]
-    return bool(looked_at) and columns.mostly(value.lower().endswith(SUFFIXES) for value in looked_at)
+    return bool(looked_at) and columns.mostly(value.lower().endswith((*SUFFIXES, IMAGE)) for value in looked_at)
 
 
 def _has_images(look: Look) -> bool:

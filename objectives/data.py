@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from objectives import domains, folders, hub
+from objectives import domains, folders, published
 from objectives.cleaning import clean
-from objectives.errors import DataError, without_login
+from objectives.errors import DataError
+from objectives.naming import address, check_columns, listed
+from objectives.published import ROLES
 from objectives.settings import Data
 from objectives.splits import Rows, are_classes, divide, few, shuffled
-from objectives.tables import Table, as_text, first_line, open_binary, read
+from objectives.tables import Table, open_binary, read
 
 __all__ = ["Reads", "Splits", "Table", "classes", "fingerprint", "load", "order", "read"]
 
-ROLES = ("train", "valid", "test")
 _ROLES = {"train": "training", "valid": "validation", "test": "test"}
-LISTED = 20
-"""How many names an error lists."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Splits:
 class Reads:
     """The columns that are read, the one whose classes divide the rows, and those where a cell may be empty.
 
-    `maybe` are read where they are there. With `images` the cells of `data.text` are paths of images, which may come
+    `maybe` are read where they are there. With `images` the cells of `data.text` stand for images, which may come
     without a table.
     """
 
@@ -81,7 +78,7 @@ def load(
     test = test or data.score == "test"
     where = tuple(data.where.columns)
     named = (*wanted, *beside, *where)
-    sources = _hub(data, [*named], reads.maybe) if data.hub else _files(data, reads.images)
+    sources = _hub(data, [*named], reads) if data.hub else _files(data, reads.images)
     own = "train" if "valid" in sources else None  # the file whose rows are looked at by no column beside
     reads = replace(reads, columns=[*wanted])
     tables = {
@@ -106,29 +103,6 @@ def load(
 def taught(train: Table, data: Data, draw: int) -> Table:
     """Those of the training rows that are trained on, drawn where `data.shots` asks for few; raises DataError."""
     return train if data.shots is None else train.take(few(train.column(data.label), data.shots, draw))
-
-
-@dataclass(frozen=True)
-class Published:
-    """A data set of the hub at a first look: its training rows with all columns, and which of these hold classes.
-
-    `rows` is how many rows each split has, `roles` which split trains, validates and tests.
-    """
-
-    table: Table
-    classes: tuple[str, ...]
-    rows: Mapping[str, int]
-    roles: Mapping[str, str]
-
-
-def published(data: Data) -> Published:
-    """The data set `data.hub`; raises DataError."""
-    loaded = _loaded(data)
-    roles = _hub_roles(data, list(loaded))
-    train = loaded[roles["train"]]
-    table = _hub_table(data, roles["train"], train, train.column_names)
-    classes = tuple(name for name, feature in train.features.items() if hasattr(feature, "int2str"))
-    return Published(table, classes, {name: len(rows) for name, rows in loaded.items()}, roles)
 
 
 def classes(splits: Splits, label: str) -> tuple[str, ...]:
@@ -161,7 +135,7 @@ def fingerprint(data: Data, images: bool = False) -> str:
     """
     digest = hashlib.sha256()
     if data.hub:
-        prints = sorted((name, rows._fingerprint) for name, rows in _loaded(data).items())
+        prints = sorted((name, rows._fingerprint) for name, rows in published.loaded(data).items())
         digest.update(repr((data.hub, data.config, data.revision, prints)).encode())
     for role, key in _keys(data).items():
         path = getattr(data, key)
@@ -194,57 +168,20 @@ def _files(data: Data, images: bool = False) -> dict[str, Callable[[], Table]]:
     }
 
 
-def _hub(data: Data, columns: Sequence[str], maybe: Collection[str]) -> dict[str, Callable[[], Table]]:
-    loaded = _loaded(data)
-    there = {name: [*columns, *(each for each in maybe if each in rows.column_names)] for name, rows in loaded.items()}
-    roles = _hub_roles(data, list(loaded))
-    return {role: partial(_hub_table, data, name, loaded[name], there[name]) for role, name in roles.items()}
-
-
-def _loaded(data: Data) -> Mapping[str, Any]:
-    """A hub data set's splits by name, as `datasets` gives them."""
-    import datasets
-
-    try:
-        return datasets.load_dataset(data.hub, data.config, revision=data.revision)  # type: ignore[no-any-return]
-    except Exception as error:  # what it raises depends on the hub, the network and the data set's files
-        if reason := hub.why_no_data_set(str(data.hub), data.revision):  # datasets hides what the hub said
-            raise DataError("data.hub", f"cannot load {data.hub!r}: {reason}") from error
-        why = f"{type(error).__name__}: {without_login(first_line(error))}"
-        raise DataError("data.hub", f"cannot load {data.hub!r} ({why}); check its name and the network") from error
-
-
-def _hub_roles(data: Data, names: Sequence[str]) -> dict[str, str]:
-    """The hub's split for each role: those named, and the usual ones where training rows are not named."""
-    usual = {"train": ["train"], "valid": ["validation", "valid"], "test": ["test"]}
-    found = {role: next((name for name in usual[role] if name in names), None) for role in ROLES}
-    roles = {role: getattr(data, role) or (None if data.train else found[role]) for role in ROLES}
-    roles["train"] = roles["train"] or "train"
-    for role, name in roles.items():
-        if name and name not in names:
-            raise DataError(f"data.{role}", f"{data.hub!r} has no split {name!r}; found {_listed(names, name)}")
-    return {role: name for role, name in roles.items() if name}
-
-
-def _hub_table(data: Data, name: str, rows: Any, columns: Collection[str]) -> Table:
-    source = f"{data.hub}, {name}"
-    _check_columns(source, rows.column_names, data, columns)
-    return Table({column: _hub_column(rows, column) for column in columns}, source)
-
-
-def _hub_column(rows: Any, column: str) -> list[str]:
-    """A column as text, a class by its name, lists of classes, too; hubs mark rows without a class with -1."""
-    feature = rows.features[column]
-    name, listed = (getattr(one, "int2str", None) for one in (feature, getattr(feature, "feature", None)))
-    if name is None:
-        return [as_text(listed(value) if listed and value else value) for value in rows[column]]
-    return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
+def _hub(data: Data, columns: Sequence[str], reads: Reads) -> dict[str, Callable[[], Table]]:
+    loaded = published.loaded(data)
+    roles = published.roles(data, list(loaded))
+    there = {name: [each for each in reads.maybe if each in rows.column_names] for name, rows in loaded.items()}
+    return {
+        role: partial(published.table, data, name, loaded[name], [*columns, *there[name]], reads.images)
+        for role, name in roles.items()
+    }
 
 
 def _checked(table: Table, data: Data, reads: Reads, beside: Collection[str]) -> Table:
     columns = [*reads.columns, *(name for name in reads.maybe if name in table.columns)]
     every = tuple(dict.fromkeys([*columns, *beside]))
-    _check_columns(table.source, list(table.columns), data, every)
+    check_columns(table.source, list(table.columns), data, every)
     table = clean(table.select(every), data, columns, reads.blank)
     filled = [name for name in columns if name not in reads.blank]
     empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in filled}
@@ -254,30 +191,9 @@ def _checked(table: Table, data: Data, reads: Reads, beside: Collection[str]) ->
         seen = f"column {column!r} is empty, as in {len(rows)} of {len(table)} rows"
         seen += "".join(f", and column {name!r} in {len(more)}" for name, more in others)
         raise DataError(
-            _key(data, column), f"{table.place(rows[0])}: {seen}; fill or remove them, as data.clean.drop_empty does"
+            address(data, column), f"{table.place(rows[0])}: {seen}; fill or remove them, as data.clean.drop_empty does"
         )
     return table
-
-
-def _check_columns(source: str, found: Sequence[str], data: Data, columns: Collection[str]) -> None:
-    for column in columns:
-        if column not in found:
-            message = f"{source} has no column {column!r}; found {_listed(found, column)}"
-            raise DataError(_key(data, column), message)
-
-
-def _key(data: Data, column: str) -> str:
-    if column in data.where.columns:
-        return f"data.where.{column}"
-    return next(
-        (f"data.{key}" for key in ("text", "pair", "label", "group", "slice") if getattr(data, key) == column), "data"
-    )
-
-
-def _listed(found: Sequence[str], wanted: str) -> str:
-    near = get_close_matches(wanted, found, n=1)
-    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    return ", ".join(found[:LISTED]) + more + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _division(table: Table, data: Data, seed: int, strata: str | None, set_aside: bool) -> Rows:
@@ -292,4 +208,4 @@ def _check_known(table: Table, label: str, known: Sequence[str], name: str) -> N
     if strange := set(values).difference(known):
         row = next(row for row, value in enumerate(values) if value in strange)
         seen = f"label {values[row]!r} of the {name} rows stands in no training row"
-        raise DataError("data.label", f"{table.place(row)}: {seen}; found {_listed(known, values[row])}")
+        raise DataError("data.label", f"{table.place(row)}: {seen}; found {listed(known, values[row])}")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from objectives.errors import DataError
+from objectives.naming import listed
 from objectives.settings import Data
 from objectives.tables import Table, as_text
-
-_LISTED = 20
 
 
 def check(table: Table, data: Data) -> None:
@@ -17,10 +14,7 @@ def check(table: Table, data: Data) -> None:
         known = list(dict.fromkeys(table.column(name)))
         strange = [value for value in values if value not in known]
         if strange:
-            near = get_close_matches(strange[0], known, n=1)
-            more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            message = f"no row of {table.source} has {strange[0]!r}; found {', '.join(known[:_LISTED])}{more}{hint}"
+            message = f"no row of {table.source} has {strange[0]!r}; found {listed(known, strange[0])}"
             raise DataError(f"data.where.{name}", message)
 
 

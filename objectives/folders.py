@@ -55,7 +55,7 @@ def listed(path: str, key: str) -> Table:
 
 def images(table: Table, column: str, key: str) -> Iterator[bytes]:
     """The file of each row, one after the other; raises DataError where one is missing."""
-    with _opened(table.source, key) as one:
+    with _opened(table, key) as one:
         for row, cell in enumerate(table.column(column)):
             try:
                 found = one(cell)
@@ -84,6 +84,8 @@ def placed(source: str, cell: str) -> Path:
 
 def named(table: Table, row: int, cell: str) -> str:
     """An image, for a message: where it is, and where that is said."""
+    if table.files is not None:
+        return f"{table.source}: {cell}"
     if table.lines is None:
         return f"{table.source}/{cell}" if are_here(table.source) else str(placed(table.source, cell).absolute())
     return f"{table.place(row)}: {placed(table.source, cell)}"
@@ -96,8 +98,12 @@ def _why(error: Exception) -> str:
 
 
 @contextmanager
-def _opened(source: str, key: str) -> Iterator[Callable[[str], bytes]]:
+def _opened(table: Table, key: str) -> Iterator[Callable[[str], bytes]]:
     """What reads the image of a cell."""
+    source = table.source
+    if table.files is not None:
+        yield table.files
+        return
     if PurePosixPath(source).suffix.lower() != ".zip":
         yield lambda cell: placed(source, cell).read_bytes()
         return

@@ -29,7 +29,8 @@ class Table:
     """Columns of equal length; `source` and the `lines` of the rows in it are for messages.
 
     `notices` are lines about how the rows came to be what they are; `removed` counts, for each column, the rows of the
-    source that were removed because it was empty.
+    source that were removed because it was empty. `files` reads the image that a cell stands for, where that lies in no
+    file of its own.
     """
 
     columns: Mapping[str, Sequence[str]]
@@ -37,6 +38,7 @@ class Table:
     lines: Sequence[int] | None = None
     notices: tuple[str, ...] = ()
     removed: Mapping[str, int] = field(default_factory=dict)
+    files: Callable[[str], bytes] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))

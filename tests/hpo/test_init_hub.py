@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from fakehub import Hub
+from PIL import Image
 
 from hpo import init
 from hpo.errors import HpoError
@@ -130,6 +131,27 @@ def test_a_data_set_that_is_not_there_is_one_line(start: Init, fake_hub: Hub, tm
         assert done.stderr.startswith(f"Error: {said}"), done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert "Secret" not in done.stderr
+
+
+def test_a_column_of_images_is_to_be_classified(start: Init, fake_hub: Hub, tmp_path: Path) -> None:
+    import datasets
+
+    shades = {name: tmp_path / f"{name}.png" for name in ("dark", "light")}
+    for value, path in enumerate(shades.values()):
+        Image.new("L", (8, 8), 200 * value).save(path)
+    names = [*shades] * 15
+    rows = [{"photo": {"bytes": shades[name].read_bytes(), "path": None}, "kind": name} for name in names]
+    kinds = datasets.ClassLabel(names=[*shades])
+    publish_rows(fake_hub, "acme/shades", tmp_path / "set", rows, photo=datasets.Image(), kind=kinds)
+    done = start("acme/shades")
+    assert done.returncode == 0, done.stderr
+    objective = yaml.safe_load((tmp_path / "out.yaml").read_text())["objective"]
+    assert objective["task"] == "image-classification"
+    assert {name: objective["data"][name] for name in ("hub", "text", "label")} == {
+        "hub": "acme/shades",
+        "text": "photo",
+        "label": "kind",
+    }
 
 
 def test_what_is_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

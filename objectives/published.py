@@ -1,0 +1,120 @@
+"""A data set of the hub as tables: its splits, its classes by name, its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from objectives import hub
+from objectives.errors import DataError, without_login
+from objectives.naming import address, check_columns, listed
+from objectives.settings import Data
+from objectives.tables import Table, as_text, first_line
+
+ROLES = ("train", "valid", "test")
+_USUAL = {"train": ["train"], "valid": ["validation", "valid"], "test": ["test"]}
+IMAGE = ".image"
+"""How a cell ends that stands for an image: its split, its row, and this."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set of the hub at a first look: its training rows with all columns, and which of these hold classes.
+
+    `rows` is how many rows each split has, `roles` which split trains, validates and tests.
+    """
+
+    table: Table
+    classes: tuple[str, ...]
+    rows: Mapping[str, int]
+    roles: Mapping[str, str]
+
+
+def published(data: Data) -> Published:
+    """The data set `data.hub`; raises DataError."""
+    splits = loaded(data)
+    chosen = roles(data, list(splits))
+    train = splits[chosen["train"]]
+    rows = _table(f"{data.hub}, {chosen['train']}", chosen["train"], train, train.column_names)
+    classes = tuple(name for name, feature in train.features.items() if hasattr(feature, "int2str"))
+    return Published(rows, classes, {name: len(split) for name, split in splits.items()}, chosen)
+
+
+def loaded(data: Data) -> Mapping[str, Any]:
+    """The splits of `data.hub` by name, as `datasets` gives them; raises DataError."""
+    import datasets
+
+    try:
+        return datasets.load_dataset(data.hub, data.config, revision=data.revision)  # type: ignore[no-any-return]
+    except Exception as error:  # what it raises depends on the hub, the network and the data set's files
+        if reason := hub.why_no_data_set(str(data.hub), data.revision):  # datasets hides what the hub said
+            raise DataError("data.hub", f"cannot load {data.hub!r}: {reason}") from error
+        why = f"{type(error).__name__}: {without_login(first_line(error))}"
+        raise DataError("data.hub", f"cannot load {data.hub!r} ({why}); check its name and the network") from error
+
+
+def roles(data: Data, names: Sequence[str]) -> dict[str, str]:
+    """The split for each role: those named, and the usual ones where training rows are not named; raises DataError."""
+    found = {role: next((name for name in _USUAL[role] if name in names), None) for role in ROLES}
+    wanted = {role: getattr(data, role) or (None if data.train else found[role]) for role in ROLES}
+    wanted["train"] = wanted["train"] or "train"
+    for role, name in wanted.items():
+        if name and name not in names:
+            raise DataError(f"data.{role}", f"{data.hub!r} has no split {name!r}; found {listed(names, name)}")
+    return {role: name for role, name in wanted.items() if name}
+
+
+def table(data: Data, name: str, rows: Any, columns: Collection[str], images: bool = False) -> Table:
+    """These columns of a split; raises DataError. With `images` those of `data.text` are some, and nothing else is."""
+    source = f"{data.hub}, {name}"
+    check_columns(source, rows.column_names, data, columns)
+    for column in columns:
+        wanted = images and column == data.text
+        if _is_image(rows, column) != wanted:
+            held, right = ("no images", "a column of them") if wanted else ("images", "texts, classes or numbers")
+            raise DataError(address(data, column), f"{source}: column {column!r} holds {held}; right is {right}")
+    return _table(source, name, rows, columns)
+
+
+def _table(source: str, name: str, rows: Any, columns: Collection[str]) -> Table:
+    pictures = [column for column in columns if _is_image(rows, column)]
+    found = {
+        column: [f"{name}/{row}{IMAGE}" for row in range(len(rows))] if column in pictures else _column(rows, column)
+        for column in columns
+    }
+    return Table(found, source, files=_files(rows, pictures[0]) if pictures else None)
+
+
+def _files(rows: Any, column: str) -> Callable[[str], bytes]:
+    """What reads the image of a cell."""
+    import datasets
+    import fsspec  # type: ignore[import-untyped]
+
+    plain = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+    def read(cell: str) -> bytes:
+        found = plain[int(cell.rpartition("/")[2].removesuffix(IMAGE))][column]
+        if not found:
+            raise OSError("the row has none")
+        if found["bytes"] is not None:
+            return bytes(found["bytes"])
+        with fsspec.open(found["path"]) as stream:  # also within an archive
+            return bytes(stream.read())
+
+    return read
+
+
+def _is_image(rows: Any, column: str) -> bool:
+    import datasets
+
+    return isinstance(rows.features[column], datasets.Image)
+
+
+def _column(rows: Any, column: str) -> list[str]:
+    """A column as text, a class by its name, lists of classes, too; hubs mark rows without a class with -1."""
+    feature = rows.features[column]
+    name, several = (getattr(one, "int2str", None) for one in (feature, getattr(feature, "feature", None)))
+    if name is None:
+        return [as_text(several(value) if several and value else value) for value in rows[column]]
+    return [name(value) if value is not None and value >= 0 else "" for value in rows[column]]
