@@ -22,7 +22,7 @@ PYTEST := $(RUN) pytest --numprocesses 2 --dist
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help launch test acceptance chaos lint bench bench-full pictures wheel clean distclean FORCE
+.PHONY: help launch test acceptance chaos lint bench bench-full results pictures wheel clean distclean FORCE
 
 help:
 	@echo 'make launch      fine-tune and search: hpo launch --study $(STUDY) --workers $(WORKERS)'
@@ -33,6 +33,7 @@ help:
 	@echo 'make bench       start-up, storage, dashboard, memory and training, beside plain Optuna and transformers'
 	@echo 'make bench-full  whole trials beside transformers, for hours; cut off, it goes on where it was;'
 	@echo '                 HEADLINES=a table with title and category takes the rows from there'
+	@echo 'make results     every task and strategy on the real rows of FOLDER=..., into docs/results.md; it goes on, too'
 	@echo 'make pictures    the pictures of the README, from a run of their study'
 	@echo 'make wheel       the source archive and the wheel, in dist/'
 	@echo 'make clean       remove what was built; make distclean: .venv, too'
@@ -68,6 +69,10 @@ bench: $(DEV)
 
 bench-full: $(DEV)
 	$(RUN) bench.full $(if $(HEADLINES),--headlines $(HEADLINES))
+
+results: $(DEV)
+	$(RUN) bench.results $(FOLDER) --page docs/results.md
+	$(RUN) bench.strategies $(FOLDER) --page docs/results.md
 
 pictures: $(DEV)
 	$(VENV)/bin/python docs/pictures.py

@@ -37,6 +37,8 @@ TRAINED: Mapping[str, Mapping[str, Any]] = {
 }
 """What is trained of a subject, by the settings that differ."""
 RULES = ("majority", "TF-IDF")
+COPIED = "the text itself"
+"""What a translation is held against, in the place of the majority's."""
 _FROM_NOTHING = ("untrained", "random weights")  # the model has never seen anything
 Row = dict[str, Any]
 
@@ -108,6 +110,19 @@ SUBJECTS = (
         {"data.text": "title", **_split(800, 200, 500)},
     ),
     Subject(
+        "sentences (SIB-200), English to French, by two encoders",
+        "phrases",
+        "chrf",
+        "parallel/eng-fra.tsv",
+        {
+            **_split(700, 100, 200),
+            **dict.fromkeys(("model.name", "model.decoder"), "minilm"),
+            **{"task.prefix": None, "task.generation.num_beams": 1, "task.max_target_length": 96},
+            **{"data.text": "source", "data.label": "target", "data.max_length": 64},
+            **{"training.learning_rate": 5e-4, "training.epochs": 6, "training.batch_size": 16},
+        },
+    ),
+    Subject(
         "Omniglot, 5 alphabets",
         "shapes",
         "accuracy",
@@ -145,6 +160,8 @@ def _rules(subject: Subject) -> tuple[str, ...]:
     """Those that make sense for a task whose rows have one class."""
     kind = studies.load(studies.find(subject.study)).objective
     assert isinstance(kind, Transfer)  # noqa: S101
+    if kind.task.kind == "translation":
+        return (COPIED,)
     if not kinds.has_classes(kind):
         return ()
     return RULES if kinds.has_texts(kind) else RULES[:1]
@@ -171,13 +188,19 @@ def _by_rule(chosen: Transfer, what: str, metric: str) -> tuple[float, dict[str,
         for name, table in tables.items()
         if table is not None
     }
+    rows = {name: len(some.texts) for name, some in found.items()}
+    if what == COPIED:
+        return metrics.of_texts(found["test"].texts, found["test"].labels, (metric,))[metric], rows
+    return _classified(what, found, data.classes(splits, chosen.data.label))[metric], rows
+
+
+def _classified(what: str, found: Mapping[str, Labelled], classes: Sequence[str]) -> Mapping[str, float]:
+    """The metrics of a rule that says classes."""
     train, valid, test = found["train"], found["valid"], found["test"]
     said = rules.majority(train, len(test.texts)) if what == "majority" else rules.by_words(train, valid, test.texts)
-    classes = data.classes(splits, chosen.data.label)
     places = [[classes.index(label) for label in labels] for labels in (test.labels, said)]
     truth, told = (torch.tensor(some) for some in places)
-    scores, _ = metrics.scores(torch.nn.functional.one_hot(told, len(classes)).double(), truth, classes)
-    return scores[metric], {name: len(some.texts) for name, some in found.items()}
+    return metrics.scores(torch.nn.functional.one_hot(told, len(classes)).double(), truth, classes)[0]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -200,6 +223,7 @@ def _line(subject: Subject, found: Mapping[str, Row], names: Sequence[str]) -> s
     spec = studies.load(studies.find(subject.study)).objective
     assert isinstance(spec, Transfer)  # noqa: S101
     cells = [f"{found[name]['value']:.3f}" if name in found else "" for name in names]
+    cells[0] += f"{found[COPIED]['value']:.3f} ({COPIED})" if COPIED in found else ""
     if subject.metric == "accuracy":
         low, high = page.interval(found[last]["value"], counts["test"])
         cells[names.index(last)] += f" ({low:.3f}–{high:.3f})"

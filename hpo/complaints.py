@@ -89,6 +89,12 @@ def explain(error: ValidationError, kind: type[Setting], prefix: str = "") -> li
     return [Complaint(".".join((*prefix.split("."), *path)).strip("."), _say(best[path], kind)) for path in best]
 
 
+def of_file(error: Exception) -> str:
+    """What was said of the rows of FILE, with options of a command in place of the settings."""
+    text = str(error).removeprefix("FILE: ")
+    return text.replace("data.encoding", "--encoding").replace("set data.delimiter:", "give --delimiter")
+
+
 def _is_no_word(detail: ErrorDetails) -> bool:
     """Whether a number stands where a word or a number may: what is wrong with it is said of numbers."""
     return detail["type"] == "literal_error" and not isinstance(detail["input"], str)

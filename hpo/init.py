@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from hpo import columns, fitting, outline, roles, spec
 from hpo.columns import Column
-from hpo.complaints import explain
+from hpo.complaints import explain, of_file
 from hpo.errors import HpoError, SpecError
 from hpo.guesses import Guess, Rows, in_file, on_hub
 from hpo.roles import Form, Look, Roles
@@ -178,7 +178,7 @@ def _in_folder(file: str, wanted: Wanted) -> _Source:
     try:
         table = folders.read(file, "FILE")
     except DataError as error:
-        raise HpoError(_of_file(error)) from error
+        raise HpoError(of_file(error)) from error
     return _Source(table, lambda path: in_file(table, _from(file, path), None, None), form="images")
 
 
@@ -190,20 +190,14 @@ def _read(file: str, settings: Data) -> tuple[tables.Table, str | None]:
     except DataError as error:
         other = re.search(r"set data\.delimiter: (tab|'(.)')", str(error))
         if other is None or settings.delimiter:
-            raise HpoError(_of_file(error)) from error
+            raise HpoError(of_file(error)) from error
     delimiter = other[2] or "\t"
     try:
         return tables.read(
             file, "FILE", **written | {"delimiter": "\t" if delimiter == "tab" else delimiter}
         ), delimiter
     except DataError as error:
-        raise HpoError(_of_file(error)) from error
-
-
-def _of_file(error: DataError) -> str:
-    """What was said of the file, with the options of `hpo init` in place of the settings."""
-    text = str(error).removeprefix("FILE: ")
-    return text.replace("data.encoding", "--encoding").replace("set data.delimiter:", "give --delimiter")
+        raise HpoError(of_file(error)) from error
 
 
 def _check(source: _Source) -> None:

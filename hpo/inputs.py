@@ -13,7 +13,7 @@ from objectives import settings
 from objectives.cache import Cache
 from objectives.evaluation import Heed, unheeded
 from objectives.host import Host
-from objectives.settings import Depth, Settings, Transfer
+from objectives.settings import Depth, Own, Settings, Transfer
 
 if TYPE_CHECKING:
     from objectives.sources import Source
@@ -37,6 +37,19 @@ def check_models(spec: StudySpec, config: Config, source: str | None = None) -> 
     except ObjectiveError as error:
         raise SpecError(f"{source or f'study {spec.study}'}: objective.{error}") from error
     return found[0]
+
+
+def check_code(spec: StudySpec, config: Config, source: str) -> None:
+    """Raises SpecError, led by `source`, where the objective is a function, and code may not be run here."""
+    if not isinstance(spec.objective, Own):
+        return
+    from objectives import own
+    from objectives.errors import CodeError
+
+    try:
+        own.permit(spec.objective, config.allow_code)
+    except CodeError as error:
+        raise SpecError(f"{source}: objective.{error}") from error
 
 
 def identities(spec: StudySpec, config: Config) -> dict[str, str]:

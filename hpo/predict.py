@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.card import NOTE, OF_IMAGES
+from hpo.complaints import of_file
 from hpo.config import Config
 from hpo.errors import HpoError
 from objectives import folders, settings, tables
@@ -28,7 +29,7 @@ def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
             return folders.listed(file, "FILE")
         return tables.read(file, "FILE", encoding=written.encoding, delimiter=written.delimiter)
     except DataError as error:
-        raise HpoError(str(error).removeprefix("FILE: ")) from error
+        raise HpoError(of_file(error)) from error
     except ValueError as error:
         raise HpoError(str(error).splitlines()[-2].strip().removeprefix("Value error, ")) from error
 

@@ -66,12 +66,22 @@ def run(settings: Own, report: Report, heed: Heed, host: Host) -> Result:
     return reporter.result
 
 
+def permit(settings: Own, allowed: bool) -> None:
+    """Raises CodeError unless code that comes with a study may be run."""
+    if not allowed:
+        seen = f"{_where(settings)} is code that comes with the study"
+        raise CodeError(f"{seen}; look at it, then allow it with --allow-code")
+
+
+def _where(settings: Own) -> str:
+    return f"python.function: {settings.python.function}"
+
+
 def find(settings: Own, host: Host) -> Function:
     """The function that `package.module:name` names, modules beside the study file first; raises CodeError."""
+    permit(settings, host.allow_code)
     module, _, name = settings.python.function.partition(":")
-    where = f"python.function: {settings.python.function}"
-    if not host.allow_code:
-        raise CodeError(f"{where} is code that comes with the study; look at it, then allow it with --allow-code")
+    where = _where(settings)
     folder = str(Path(settings.python.folder).absolute())
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -114,9 +114,7 @@ def _check(
         raise HpoError(f"{folder}: is a model's folder; --on STUDY or FILE names the rows to test it on")
     if on and baselines:
         raise HpoError("--baseline is for studies on their own test rows; leave it, or --on, out")
-    if out is not None and out.suffix not in SUFFIXES:
-        raise HpoError(f"--out {out}: a file ending in .html, .png or .svg is right")
-    options.check_out(out)
+    options.check_out(out, *SUFFIXES)
     if out is not None and find_spec("matplotlib") is None:
         raise HpoError("hpo compare --out needs the extra plot; pip install matplotlib pylopdf-fonts-zh-cn")
     if texts and "zero-shot" not in baselines:

@@ -31,8 +31,7 @@ def export(config: Config, study: str, out: Path | None, mlflow: str | None) -> 
     """
     if out is not None and mlflow is not None:
         raise click.UsageError("give --out or --mlflow, not both")
-    if out is not None and out.suffix not in SUFFIXES:
-        raise HpoError(f"--out {out}: a file ending in .csv, .json or .parquet is right")
+    options.check_out(out, *SUFFIXES)
     name = options.name_of(study)
     with report.read(config) as rows:
         if mlflow is not None:

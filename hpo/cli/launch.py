@@ -129,6 +129,7 @@ def created(
     """The study as the database now holds it: made, or continued, its rows and models having been looked at."""
     from hpo import fitting, inputs
 
+    inputs.check_code(spec, config, study)
     inputs.check_models(spec, config, study)
     rows = fitting.check_inputs(spec, config.data_root, study, partial(options.say, err=True), changes)
     models = inputs.identities(spec, config)

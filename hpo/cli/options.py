@@ -120,10 +120,14 @@ def say(line: str, err: bool = False) -> None:
     click.echo(printable(line), err=err)
 
 
-def check_out(out: Path | None) -> None:
+def check_out(out: Path | None, *suffixes: str) -> None:
     """Refuse a file that cannot be written, before the work for it is done; raises HpoError."""
     if out is None:
         return
+    if suffixes and out.suffix not in suffixes:
+        *others, last = suffixes
+        right = f"{', '.join(others)} or {last}" if others else last
+        raise HpoError(f"--out {out}: a file ending in {right} is right")
     if out.is_dir():
         raise HpoError(f"--out {out}: is a folder; name a file in it")
     if not out.parent.is_dir():

@@ -40,8 +40,7 @@ def plot(config: Config, study: str, kinds: tuple[str, ...], out: Path | None, p
 
     Example: hpo plot -s bert-news slice --param learning_rate --out rate.png
     """
-    if out is not None and out.suffix not in SUFFIXES:
-        raise HpoError(f"--out {out}: a file ending in .html, .png or .svg is right")
+    options.check_out(out, *SUFFIXES)
     check_extra("plot")
     from hpo.plots import draw, story
 

@@ -255,9 +255,7 @@ def predict(  # noqa: PLR0913, PLR0917 - an argument an option
     from hpo import predict as predicting
     from hpo import tables
 
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise HpoError(f"--out {out}: a file ending in .csv or .json is right")
-    options.check_out(out)
+    options.check_out(out, ".csv", ".json")
     found = predicting.label(
         options.allowing(config, allow_code), model, predicting.rows(file, encoding, delimiter), text
     )

@@ -28,8 +28,7 @@ def report(config: Config, study: str, out: Path | None) -> None:
 
     name = options.name_of(study)
     out = out or Path(f"{name}-report.html")
-    if out.suffix != ".html":
-        raise HpoError(f"--out {out}: a file ending in .html is right")
+    options.check_out(out, ".html")
     plot.check_extra("report")
     from hpo.onepage import account, page
     from hpo.plots import draw

@@ -139,7 +139,10 @@ def test_columns_of_parquet_that_are_mixed_are_text(tmp_path: Path) -> None:
     ("out", "line"),
     [
         ("trials.xlsx", "Error: --out trials.xlsx: a file ending in .csv, .json or .parquet is right\n"),
-        ("/nowhere/trials.csv", "Error: --out /nowhere/trials.csv: No such file or directory\n"),
+        (
+            "/nowhere/trials.csv",
+            "Error: --out /nowhere/trials.csv: there is no folder /nowhere; make it, or name another\n",
+        ),
     ],
 )
 def test_export_to_a_file_that_cannot_be(read: Run, out: str, line: str) -> None:
@@ -165,7 +168,14 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work_for_it(run: Run, 
         said = run("predict", "-m", "none", "x.csv", "-o", str(out))
         assert (said.code, said.out) == (1, "")
         assert f"--out {out}: {why}" in said.err
-    assert "there is no folder no;" in run("compare", "none", "-o", "no/x.png").err
+    for command in (["compare", "none"], ["plot", "-s", "none"], ["report", "-s", "none"]):
+        assert "there is no folder no;" in run(*command, "-o", "no/x.html").err
+
+
+def test_rows_in_another_encoding_are_said_with_the_options_of_the_command(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes("text\né\n".encode("cp1252") + b"\x81\x8d\n")
+    said = run("predict", "-m", "none", str(tmp_path / "rows.csv"), "--encoding", "ascii").err
+    assert "is not ascii; set --encoding to what it is" in said
 
 
 ENTRIES = """2026-01-02T03:04:06.000+01:00 trial=1 info attempt 1

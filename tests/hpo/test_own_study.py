@@ -64,6 +64,7 @@ def test_code_is_run_only_where_it_is_allowed(hpo: Hpo, file: Path) -> None:
     refused = hpo("launch", "-s", str(file), check=False)
     said = "python.function: owned:curve is code that comes with the study; look at it, then allow it with --allow-code"
     assert (refused.returncode, refused.stderr.count(said)) == (1, 1)
+    assert "no studies yet" in hpo("studies").stderr
 
 
 @pytest.mark.parametrize(

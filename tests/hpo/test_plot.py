@@ -238,7 +238,9 @@ def test_mistakes_are_one_line(read: Run, tmp_path: Path) -> None:
 
     assert said("--out", "x.pdf") == "Error: --out x.pdf: a file ending in .html, .png or .svg is right\n"
     missing = tmp_path / "none" / "x.svg"
-    assert said("history", "--out", str(missing)) == f"Error: --out {missing}: No such file or directory\n"
+    assert said("history", "--out", str(missing)) == (
+        f"Error: --out {missing}: there is no folder {missing.parent}; make it, or name another\n"
+    )
     unknown = "toy: --param rate: not searched; searched are simulated.learning_rate, simulated.batch_size, simulated"
     assert said("slice", "--param", "rate").startswith(f"Error: {unknown}")
     assert "contour needs two parameters" in said("contour", "--param", "optimizer")
