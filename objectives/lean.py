@@ -45,7 +45,7 @@ def lighten(case: Case) -> list[str]:
 
 
 def _without_padding(case: Case) -> bool:
-    return without_padding(case.model, case.machine.device)
+    return without_padding(case.model, case.machine)
 
 
 def _first_token(case: Case) -> bool:

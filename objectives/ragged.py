@@ -16,6 +16,8 @@ from objectives.attention import attend
 from objectives.devices import Machine
 from objectives.layers import at, prefix
 
+ALIKE = {"bf16": 32}
+"""What numbers of tokens are multiples of, by precision: oneDNN compiles products in bf16 for each new size."""
 _RAGGED = "hpo_ragged"
 _THROUGH_INTERFACE = (
     *("albert", "bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta"),
@@ -24,7 +26,7 @@ _THROUGH_INTERFACE = (
 _PADDED = {"deberta": "attention.self", "deberta-v2": "attention.self", "mpnet": "attention.attn"}
 
 
-def without_padding(model: Any, device: torch.device) -> bool:
+def without_padding(model: Any, machine: Machine) -> bool:
     """Pack the tokens of a batch between the first block that runs and the last; whether that was possible.
 
     Attention alone sees padded rows, and so does the last block.
@@ -33,12 +35,12 @@ def without_padding(model: Any, device: torch.device) -> bool:
     if any(True for _ in _convolution(model)):
         blocks = blocks[1:]  # it follows the first block, and looks at neighbours
     # A GPU would have to wait in each step for how many tokens there are.
-    if len(blocks) < 2 or device.type != "cpu":
+    if len(blocks) < 2 or machine.device.type != "cpu":
         return False
     path = _PADDED.get(model.config.model_type)
     if path is None and not by_sdpa(model):
         return False
-    ragged = _Ragged(len(blocks) - 1, by_row=path is None)
+    ragged = _Ragged(len(blocks) - 1, by_row=path is None, alike=ALIKE.get(machine.precision, 1))
     model.register_forward_pre_hook(ragged.begin, with_kwargs=True)
     for block in dict.fromkeys(blocks):
         block.register_forward_pre_hook(ragged.enter, with_kwargs=True)
@@ -74,10 +76,12 @@ def by_sdpa(model: Any) -> bool:
 @dataclass
 class _Ragged:
     """Where the tokens of the batch at hand are among its padded places; None from the last block on, and where all are
-    tokens, unless attention is done row by row, which is quicker then, too."""
+    tokens, unless attention is done row by row, which is quicker then, too. Some padding makes their number a multiple
+    of `alike`: a row of its own, which is no part of any other and which nothing is made of."""
 
     last: int
     by_row: bool
+    alike: int = 1
     place: int = 0
     places: Tensor | None = None
     lengths: tuple[int, ...] = ()
@@ -90,7 +94,16 @@ class _Ragged:
         self.rows, self.longest = mask.shape
         self.lengths = tuple(mask.sum(1).tolist())
         full = not self.by_row and sum(self.lengths) == mask.numel()
-        self.places = None if full else mask.flatten().nonzero().squeeze(1)
+        self.places = None if full else self._places(mask.flatten())
+
+    def _places(self, mask: Tensor) -> Tensor:
+        """Those of the tokens, and of the row of padding behind them."""
+        found = mask.nonzero().squeeze(1)
+        more = min(-len(found) % self.alike, len(mask) - len(found))
+        if not more:
+            return found
+        self.lengths = (*self.lengths, more)
+        return torch.cat([found, (mask == 0).nonzero().squeeze(1)[:more]])
 
     def enter(self, _block: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Pack before the first block, from [rows, longest, size] to [1, tokens, size], and unpack before the last."""
