@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo import space
+from hpo import listed, space
 from hpo.complaints import Complaint, ComplaintError, nearest, shown
 from hpo.errors import SpecError
 from hpo.overrides import place
-from hpo.space import Categorical, Range, Space, Value
-from hpo.spec import StudySpec, located, models, settings_for
+from hpo.space import Categorical, Params, Range, Space, Value
+from hpo.spec import MODELS, StudySpec, located, models, settings_for
 from objectives import limits, sources
 from objectives.measures import class_of
 from objectives.settings import Model, Transfer, get, split_seed
@@ -45,7 +45,7 @@ def check_inputs(
         _check_shots(spec, settings, data_root)
         labels = kinds.targets(settings.task, settings.data, splits)
         fingerprint = kinds.fingerprint(settings.task, settings.data)
-        _check_limits(settings, models(spec, data_root), spec.search)
+        _check_limits(settings, spec, data_root)
     except ObjectiveError as error:
         key, _, message = f"objective.{error}".partition(": ")
         raise SpecError(f"{place(key, source, overrides)}: {message}") from error
@@ -67,24 +67,28 @@ def _check_shots(spec: StudySpec, settings: Transfer, data_root: Path | None) ->
     searched = spec.search.get("data.shots")
     if searched is None:
         return
-    from objectives import data
+    from objectives import kinds
     from objectives.errors import DataError
 
     counts = [count for count in space.ends(searched) if isinstance(count, int)]
     most = settings.data.model_copy(update={"shots": max(counts, default=None)})
     try:
-        data.load(most, split_seed(settings))
+        kinds.load(settings.task, most, split_seed(settings))
     except DataError as error:
-        key = "points" if spec.points else "search.data.shots"
-        raise ComplaintError(Complaint(key, str(error).removeprefix("data.shots: "))) from error
+        raise ComplaintError(_of_searched(spec, "data.shots", str(error).removeprefix("data.shots: "))) from error
 
 
-def _check_limits(settings: Transfer, models: Sequence[Model], search: Space) -> None:
+def _of_searched(spec: StudySpec, address: str, message: str) -> Complaint:
+    """A complaint about the values of an address, in the ranges or in the points."""
+    return Complaint("points", f"{address}: {message}") if spec.points else Complaint(f"search.{address}", message)
+
+
+def _check_limits(settings: Transfer, spec: StudySpec, data_root: Path | None) -> None:
     """Find each of the models that trials may have, and compare tokens and frozen blocks with what it has.
 
     Raises ModelError where there is no such model, ComplaintError where it has less.
     """
-    for model in models:
+    for model, search in _models(spec, data_root):
         found = limits.read(sources.find(model))
         for address, most, what in (
             ("data.max_length", found.tokens, "tokens that {} reads"),
@@ -92,18 +96,31 @@ def _check_limits(settings: Transfer, models: Sequence[Model], search: Space) ->
             ("task.max_target_length", found.written, "tokens that {} writes"),
             ("model.frozen_decoder_layers", found.decoder_blocks, "blocks that the decoder of {} has"),
         ):
-            key, asked = _most(address, settings, search)
+            asked = _most(address, settings, search)
             if most is not None and asked > most:
-                seen = f"{asked} is more than the {most} {what.format(model.name)}"
-                raise ComplaintError(Complaint(key, f"{seen}; lower it to {most}"))
+                message = f"{asked} is more than the {most} {what.format(model.name)}; lower it to {most}"
+                fixed = Complaint(f"objective.{address}", message)
+                raise ComplaintError(_of_searched(spec, address, message) if address in spec.search else fixed)
 
 
-def _most(address: str, settings: Transfer, search: Space) -> tuple[str, int]:
-    """The highest value of a setting that trials may have, and the key path that gives it."""
+def _models(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[Model, Space]]:
+    """The models that trials may have, and what is searched with each: of points those that name it."""
+    if not spec.points:
+        yield from ((model, spec.search) for model in models(spec, data_root))
+    named: dict[tuple[tuple[str, Value], ...], list[Params]] = {}
+    for point in spec.points:
+        named.setdefault(tuple((name, point[name]) for name in MODELS if name in point), []).append(point)
+    for model, points in named.items():
+        found = settings_for(spec, dict(model), data_root)
+        assert isinstance(found, Transfer)  # noqa: S101 - no other has a model
+        yield found.model, listed.space(tuple(points))
+
+
+def _most(address: str, settings: Transfer, search: Space) -> int:
+    """The highest value of a setting that trials may have."""
     if address not in search:
-        return f"objective.{address}", _number(get(settings, address))
-    range_ = search[address]
-    return f"search.{address}", max(map(_number, _ends(range_)))
+        return _number(get(settings, address))
+    return max(map(_number, _ends(search[address])))
 
 
 def _number(value: Any) -> int:

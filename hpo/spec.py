@@ -29,6 +29,8 @@ _COMPARED = ("objective", "search", "points", "sampler", "metric", "direction", 
 _SHOWN = ("objective.data.slice",)  # of these, what only changes how results are shown
 _TABLES = (*READERS, ".zip")
 _FILES = ("path", "train", "valid", "test")
+MODELS = ("model.name", "model.decoder")
+"""The settings that name models."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +307,7 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
             path = getattr(settings.data, name)
             if path and "://" not in path:
                 yield f"data.{name}", str(root / path)
-    for address in ("model.name", "model.decoder"):
+    for address in MODELS:
         found = objectives.get(settings, address)
         if found is not None and found.startswith(("./", "../")):
             yield address, str(root / found)
@@ -313,7 +315,7 @@ def _rooted(settings: Settings, root: Path) -> Iterator[tuple[str, str]]:
 
 def models(spec: StudySpec, data_root: Path | None = None) -> list[Model]:
     """The models that trials may have: those that are searched, else the objective's own; raises SpecError."""
-    searched = [name for name in ("model.name", "model.decoder") if name in spec.search]
+    searched = [name for name in MODELS if name in spec.search]
     choices = product(*(space.values(spec.search[name]) for name in searched))
     found = (settings_for(spec, dict(zip(searched, choice, strict=True)), data_root) for choice in choices)
     return [settings.model for settings in found if isinstance(settings, Transfer)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +48,29 @@ def test_a_shipped_translation_may_be_by_two_encoders() -> None:
     found = spec.load(spec.find("phrases"), ["model.name=minilm", "model.decoder=minilm"])
     fitting.check_inputs(found)
     assert spec.subject(found).count("minilm (all-MiniLM-L6-v2") == 2
+
+
+def test_rows_of_a_class_are_counted_where_rows_are_images() -> None:
+    fitting.check_inputs(spec.load(spec.find("shapes"), ["search.data.shots=[4, 6]"]))
+    with pytest.raises(SpecError, match=r"search\.data\.shots: asks for 600 training rows of each class"):
+        fitting.check_inputs(spec.load(spec.find("shapes"), ["search.data.shots=[4, 600]"]))
+
+
+def test_a_point_is_held_against_its_own_model(tmp_path: Path) -> None:
+    large = spec.find("shapes").parent / "data" / "resnet-small"
+    shutil.copytree(large, tmp_path / "small")
+    config = json.loads((large / "config.json").read_text())
+    few = {name: config[name][:1] for name in ("hidden_sizes", "depths")}
+    (tmp_path / "small" / "config.json").write_text(json.dumps(config | few))
+
+    def check(**of_large: int) -> None:
+        points = [{"model.name": str(tmp_path / "small"), "model.frozen_layers": 1}, {"model.name": str(large)}]
+        points[1] |= {name.replace("__", "."): value for name, value in of_large.items()}
+        overrides = ["search=null", "sampler=grid", "trials=null", f"points={json.dumps(points)}"]
+        fitting.check_inputs(spec.load(spec.find("shapes"), overrides))
+
+    check(model__frozen_layers=3)
+    with pytest.raises(SpecError, match=r"^study shapes: points: model\.frozen_layers: 7 is more than the 3 blocks"):
+        check(model__frozen_layers=7)
+    with pytest.raises(SpecError, match=r"^study shapes: points: data\.shots: asks for 900 training rows"):
+        check(data__shots=900)
