@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from hpo.complaints import Complaint, ComplaintError, collecting
@@ -71,13 +71,21 @@ def _at(point: Params, settings: Settings, address: str) -> Value:
 
 def _check_once(points: Points) -> None:
     """Refuses a point that stands twice: each is one trial."""
-    found = []
+    found, places = [], dict[Hashable, int]()
     for place, point in enumerate(points):
-        if (first := points.index(point)) < place:
+        if (first := places.setdefault(tuple(map(_told, point.values())), place)) < place:
             found.append(Complaint(f"points.{place}", f"is points.{first} again; remove one"))
     if found:
         raise ComplaintError(*found)
 
 
 def _distinct(values: Sequence[Value]) -> tuple[Value, ...]:
-    return tuple(value for place, value in enumerate(values) if value not in Categorical(tuple(values[:place])))
+    found: dict[Hashable, Value] = {}
+    for value in values:
+        found.setdefault(_told(value), value)
+    return tuple(found.values())
+
+
+def _told(value: Value) -> Hashable:
+    """What tells a value from others: true is not 1."""
+    return isinstance(value, bool), value

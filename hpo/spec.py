@@ -340,10 +340,24 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """What makes two specs different studies, as `search.training.batch_size.choices: [8] -> [8, 16]`."""
     before, after = _flat(old), _flat(new)
     return [
-        f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"
+        _points_changed(old.points, new.points)
+        if key == "points"
+        else f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"
         for key in {**before, **after}
         if before.get(key) != after.get(key)
     ]
+
+
+def _points_changed(old: listed.Points, new: listed.Points) -> str:
+    """How many points there are, and the first of those that went and of those that came: there may be many."""
+    before, after = ({json.dumps(point, ensure_ascii=False): None for point in points} for points in (old, new))
+    gone, come = ([one for one in some if one not in others] for some, others in ((before, after), (after, before)))
+    said = [
+        f", {word} {some[0]}" + (f" and {len(some) - 1} more" if len(some) > 1 else "")
+        for word, some in (("without", gone), ("with", come))
+        if some
+    ]
+    return f"points: {len(old)} -> {len(new)}{''.join(said) or ', in another order'}"
 
 
 def _flat(spec: StudySpec) -> dict[str, str]:

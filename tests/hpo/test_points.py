@@ -10,6 +10,7 @@ import pytest
 
 from hpo import spec
 from hpo.errors import SpecError
+from hpo.listed import space
 from hpo.space import Categorical
 from hpo.spec import StudySpec
 from objectives.settings import get
@@ -69,6 +70,30 @@ def test_points_come_back_from_the_database_and_from_check(listed: Listed, tmp_p
     assert StudySpec.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     (tmp_path / "again.yaml").write_text(spec.render(found))
     assert spec.load(tmp_path / "again.yaml") == found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (SEEDS, "search: {training.seed: [1, 2, 3]}\n", "6 -> 9, with {first} and 2 more"),
+        ("", "trials: 2\n", None),
+        ("search: {training.seed: [3, 1]}\n", "search: {training.seed: [1, 3]}\n", "6 -> 6, in another order"),
+        (
+            "search: {training.seed: [1, 3]}\n",
+            "search: {training.seed: [3]}\n",
+            '6 -> 3, without {"training.seed": 1, "training.learning_rate": 5e-05, "model.dropout": 0.2} and 2 more',
+        ),
+    ],
+)
+def test_points_that_make_another_study_are_counted(listed: Listed, old: str, new: str, said: str | None) -> None:
+    first = '{"training.seed": 3, "training.learning_rate": 5e-05, "model.dropout": 0.2}'
+    before, after = (listed(POINTS + text, "model.dropout=0.2") for text in (old, new))
+    assert spec.differences(before, after) == ([f"points: {said.replace('{first}', first)}"] if said else [])
+
+
+def test_a_value_is_told_once_and_true_is_not_one() -> None:
+    found = space([{"x": value} for value in (2, True, 1, 2, None, 1.0)])["x"].choices
+    assert [repr(value) for value in found] == ["2", "True", "1", "None"]
 
 
 @pytest.mark.parametrize(
