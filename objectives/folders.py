@@ -18,6 +18,8 @@ COLUMNS = ("text", "label")
 """What a folder's rows are made of: an image's path below it, and its class."""
 
 _RIGHT = "right is a folder for each class, with images in it"
+_LONGEST = 255
+"""Of a cell so many letters are said: a path's name has no more, but a cell may hold the image itself."""
 _OF_SYSTEMS = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
@@ -84,6 +86,7 @@ def placed(source: str, cell: str) -> Path:
 
 def named(table: Table, row: int, cell: str) -> str:
     """An image, for a message: where it is, and where that is said."""
+    cell = cell if len(cell) <= _LONGEST else f"{cell[:_LONGEST]}..."
     if table.files is not None:
         return f"{table.source}: {cell}"
     if table.lines is None:
@@ -94,7 +97,8 @@ def named(table: Table, row: int, cell: str) -> str:
 def _why(error: Exception) -> str:
     if isinstance(error, FileNotFoundError | KeyError):
         return "no such image; paths count from the table's folder"
-    return f"cannot be read: {error}"
+    said = error.strerror if isinstance(error, OSError) else None  # without the path, which is named already
+    return f"cannot be read: {said or error}"
 
 
 @contextmanager

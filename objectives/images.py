@@ -70,7 +70,7 @@ def read(table: Table, column: str, sight: Sight, heed: Heed = unheeded) -> list
         name = folders.named(table, row, table.column(column)[row])
         try:
             found.append(sight.pixels(file))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, NotImplementedError) as error:
             why = str(error).partition("<")[0].strip() or type(error).__name__
             seen = f"{name}: is no image that can be read ({why})"
             raise DataError("data.text", f"{seen}; right is PNG or JPEG") from None
@@ -105,10 +105,16 @@ def _shifted(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def _decoded(file: bytes) -> Any:
-    """Upright and in colour, as a pipeline of transformers has it."""
+    """Upright and in colour, as a pipeline of transformers has it; ValueError where that would not be the image."""
     image, image_ops = _pillow()
-    with image.open(io.BytesIO(file)) as found:
-        return image_ops.exif_transpose(found).convert("RGB")
+    try:
+        with image.open(io.BytesIO(file)) as found:
+            upright = image_ops.exif_transpose(found)
+    except image.DecompressionBombError:
+        raise ValueError(f"it has more than {2 * image.MAX_IMAGE_PIXELS:,} pixels: make it smaller") from None
+    if upright.mode == "F" or (upright.mode.startswith("I") and upright.getextrema()[1] > 255):
+        raise ValueError("its greys have more than 8 bits, which would turn white or black: make them 8")
+    return upright.convert("RGB")
 
 
 def _pillow() -> tuple[Any, Any]:

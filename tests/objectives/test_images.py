@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -239,6 +240,13 @@ def _read(chosen: Any) -> transfer.Rows:
     return transfer.read(chosen, sources.find(chosen.model))
 
 
+def _png(pixels: Any) -> bytes:
+    """A file of these grey pixels [height, width]."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -257,6 +265,37 @@ def test_images_that_cannot_be_read(drawn: Path, checkpoint: Checkpoint, name: s
         _read(_study(path, checkpoint("vit"), split={"valid": 2, "test": 0}))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_png(numpy.full((14, 20), 300, "uint16")), "its greys have more than 8 bits, which would turn white or black"),
+        (_png(numpy.full((30, 30), 255, "uint8")), "it has more than 800 pixels: make it smaller"),
+        (b"DDS \x7c\0\0\0" + b"\1" * 200, "Unknown pixel format flags"),
+    ],
+    ids=["deep", "large", "of a kind that Pillow reads in part"],
+)
+def test_images_that_would_be_others_or_end_the_trial(
+    drawn: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    (drawn / "dark" / "9.png").write_bytes(content)
+    with pytest.raises(ObjectiveError, match=rf"dark/9\.png: is no image that can be read \({said}") as caught:
+        _read(_study(drawn, checkpoint("vit"), split={"valid": 2, "test": 0}))
+    assert "\n" not in str(caught.value)
+
+
+def test_greys_of_many_bits_that_are_of_eight_are_read(drawn: Path, checkpoint: Checkpoint) -> None:
+    (drawn / "dark" / "9.png").write_bytes(_png(numpy.full((14, 20), 255, "uint16")))
+    assert _read(_study(drawn, checkpoint("vit"), split={"valid": 2, "test": 0}))
+
+
+def test_of_a_cell_that_is_no_path_little_is_said(tmp_path: Path) -> None:
+    table = folders.Table({"text": ['{"bytes": "' + "x" * 10_000]}, str(tmp_path / "rows.csv"))
+    with pytest.raises(ObjectiveError, match=r'"bytes": "x+\.\.\.: ') as caught:
+        next(folders.images(table, "text", "data.text"))
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_folder_without_classes(drawn: Path) -> None:
