@@ -80,10 +80,15 @@ def table(data: Data, name: str, rows: Any, columns: Collection[str], images: bo
 def _table(source: str, name: str, rows: Any, columns: Collection[str]) -> Table:
     pictures = [column for column in columns if _is_image(rows, column)]
     found = {
-        column: [f"{name}/{row}{IMAGE}" for row in range(len(rows))] if column in pictures else _column(rows, column)
-        for column in columns
+        column: (_cells(rows, column, name) if column in pictures else _column(rows, column)) for column in columns
     }
     return Table(found, source, files=_files(rows, pictures[0]) if pictures else None)
+
+
+def _cells(rows: Any, column: str, name: str) -> list[str]:
+    """What stands for each image; empty where a row has none."""
+    missing = rows.select_columns([column]).with_format("arrow")[:][column].is_null().to_pylist()
+    return ["" if none else f"{name}/{row}{IMAGE}" for row, none in enumerate(missing)]
 
 
 def _files(rows: Any, column: str) -> Callable[[str], bytes]:
@@ -95,10 +100,10 @@ def _files(rows: Any, column: str) -> Callable[[str], bytes]:
 
     def read(cell: str) -> bytes:
         found = plain[int(cell.rpartition("/")[2].removesuffix(IMAGE))][column]
-        if not found:
-            raise OSError("the row has none")
         if found["bytes"] is not None:
             return bytes(found["bytes"])
+        if found["path"] is None:
+            raise OSError("the row has neither its bytes nor its path")
         with fsspec.open(found["path"]) as stream:  # also within an archive
             return bytes(stream.read())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -120,15 +121,29 @@ def test_columns_that_are_not_what_the_task_reads(
     [
         ({"bytes": b"no image", "path": None}, r"is no image that can be read"),
         ({"bytes": None, "path": "/no/such.png"}, "no such image"),
-        (None, "cannot be read: the row has none"),
+        ({"bytes": None, "path": None}, "cannot be read: the row has neither its bytes nor its path"),
     ],
 )
 def test_one_that_cannot_be_read_is_named(hub: str, checkpoint: Checkpoint, image: Any, said: str) -> None:
     features = datasets.Features({"photo": datasets.Image(), "kind": datasets.ClassLabel(names=[*CLASSES])})
-    broken = datasets.Dataset.from_dict({"photo": [image] * 16, "kind": [0, 1] * 8}, features=features)
-    pq.write_table(broken.data.table, Path(hub) / "train.parquet")
+    schema = features.arrow_schema
+    pq.write_table(pa.table({"photo": [image] * 16, "kind": [0, 1] * 8}, schema), Path(hub) / "train.parquet")
     with pytest.raises(DataError, match=rf"data\.text: .*set, train: train/\d+\.image: {said}"):
         trial.run(study(hub, checkpoint("resnet")), lambda _: None)
+
+
+def test_a_row_without_an_image_is_empty(hub: str, checkpoint: Checkpoint) -> None:
+    rows = pq.read_table(Path(hub) / "train.parquet")
+    photos = [None, *rows.column("photo").to_pylist()[1:]]
+    broken = rows.set_column(0, rows.schema.field("photo"), pa.array(photos, rows.schema.field("photo").type))
+    pq.write_table(broken, Path(hub) / "train.parquet")
+    chosen = study(hub, checkpoint("resnet"))
+    with pytest.raises(DataError, match=r"set, train, row 1: column 'photo' is empty, as in 1 of 16 rows"):
+        kinds.load(chosen.task, chosen.data, 1)
+    whole = settings.replace(chosen, {"data.clean.drop_empty": True})
+    splits = kinds.load(whole.task, whole.data, 1, test=True)
+    cells = [cell for part in (splits.train, splits.valid, splits.test) for cell in part.column("photo")]
+    assert sorted(cells) == sorted(f"train/{row}.image" for row in range(1, 16))
 
 
 def test_a_file_that_is_beside_the_rows_is_read(hub: str, drawn: Path, checkpoint: Checkpoint) -> None:
