@@ -37,7 +37,8 @@ def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
 def label(config: Config, model: Path, table: Table, text: str | None) -> list[dict[str, Any]]:
     """The rows with their `prediction` and its `probability`; raises HpoError."""
     note = _note(model)
-    column, pair = text or note["text"], note.get("pair")
+    of_images, in_folder = note.get("task") in OF_IMAGES, Path(table.source).is_dir()
+    column, pair = text or (folders.COLUMNS[0] if of_images and in_folder else note["text"]), note.get("pair")
     for name in (column, pair):
         if name is not None and name not in table.columns:
             known = ", ".join(table.columns)
@@ -47,7 +48,7 @@ def label(config: Config, model: Path, table: Table, text: str | None) -> list[d
         raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
     pairs = list(table.column(pair)) if pair else None
     texts = table.column(column)
-    if note.get("task") in OF_IMAGES:
+    if of_images:
         texts = [str(folders.placed(table.source, cell).absolute()) for cell in texts]
     said = asked(config, model=str(model.absolute()), texts=list(texts), pairs=pairs)
     columns = [*table.columns]

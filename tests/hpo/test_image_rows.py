@@ -49,8 +49,10 @@ def test_all_images_of_a_folder(config: Config, model: Path, asked: list[dict[st
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").touch()
     (tmp_path / "photos" / "notes.txt").touch()
-    predict.label(config, model, predict.rows(str(tmp_path / "photos"), None, None), None)
-    assert asked[0]["texts"] == [str(tmp_path / "photos" / "a.png")]
+    for column in ("text", "photo"):  # as that of the rows that trained the model
+        (model / card.NOTE).write_text(json.dumps(NOTE | {"text": column}))
+        predict.label(config, model, predict.rows(str(tmp_path / "photos"), None, None), None)
+    assert [one["texts"] for one in asked] == [[str(tmp_path / "photos" / "a.png")]] * 2
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
