@@ -153,7 +153,7 @@ def _images(look: Look) -> Roles:
     if path is None:
         right = "right is a folder with a folder for each class, a .zip of these, or a column of their paths"
         raise HpoError(f"image-classification reads images, and {_seen(look)}; {right}")
-    return Roles("", path, columns.label_of(look.columns, look.label, path.name))
+    return Roles("", path, columns.label_of(_labels(look), look.label, path.name))
 
 
 # a tag for each word
@@ -216,9 +216,13 @@ def _reading(look: Look, label: Column, text: Column | None = None) -> Roles:
 
 def _classes(look: Look) -> Roles:
     read = columns.text_of(look.columns, look.text, look.label)
+    return _reading(look, columns.label_of(_labels(look), look.label, read.name), read)
+
+
+def _labels(look: Look) -> dict[str, Column]:
+    """The columns among which the classes are looked for: those that the hub says hold some, else all."""
     known = {name: look.columns[name] for name in look.classes}
-    label = columns.label_of(look.columns if look.label else known or look.columns, look.label, read.name)
-    return _reading(look, label, read)
+    return look.columns if look.label else known or look.columns
 
 
 def _listed(look: Look) -> Column | None:

@@ -140,9 +140,10 @@ def test_a_column_of_images_is_to_be_classified(start: Init, fake_hub: Hub, tmp_
     for value, path in enumerate(shades.values()):
         Image.new("L", (8, 8), 200 * value).save(path)
     names = [*shades] * 15
-    rows = [{"photo": {"bytes": shades[name].read_bytes(), "path": None}, "kind": name} for name in names]
-    kinds = datasets.ClassLabel(names=[*shades])
-    publish_rows(fake_hub, "acme/shades", tmp_path / "set", rows, photo=datasets.Image(), kind=kinds)
+    photos = [{"bytes": shades[name].read_bytes(), "path": None} for name in names]
+    rows = [{"photo": photo, "kind": name, "note": len(name) % 2} for photo, name in zip(photos, names, strict=True)]
+    kinds, note = datasets.ClassLabel(names=[*shades]), datasets.Value("int64")
+    publish_rows(fake_hub, "acme/shades", tmp_path / "set", rows, photo=datasets.Image(), kind=kinds, note=note)
     done = start("acme/shades")
     assert done.returncode == 0, done.stderr
     objective = yaml.safe_load((tmp_path / "out.yaml").read_text())["objective"]
