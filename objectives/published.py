@@ -20,7 +20,7 @@ IMAGE = ".image"
 
 @dataclass(frozen=True)
 class Published:
-    """A data set of the hub at a first look: its training rows with all columns, and which of these hold classes.
+    """A data set of the hub at a first look: its training rows, and which of their columns hold classes.
 
     `rows` is how many rows each split has, `roles` which split trains, validates and tests.
     """
@@ -36,7 +36,8 @@ def published(data: Data) -> Published:
     splits = loaded(data)
     chosen = roles(data, list(splits))
     train = splits[chosen["train"]]
-    rows = _table(f"{data.hub}, {chosen['train']}", chosen["train"], train, train.column_names)
+    read = [name for name, feature in train.features.items() if _is_image(train, name) or not _holds_files(feature)]
+    rows = _table(f"{data.hub}, {chosen['train']}", chosen["train"], train, read)
     classes = tuple(name for name, feature in train.features.items() if hasattr(feature, "int2str"))
     return Published(rows, classes, {name: len(split) for name, split in splits.items()}, chosen)
 
@@ -71,8 +72,9 @@ def table(data: Data, name: str, rows: Any, columns: Collection[str], images: bo
     check_columns(source, rows.column_names, data, columns)
     for column in columns:
         wanted = images and column == data.text
-        if _is_image(rows, column) != wanted:
-            held, right = ("no images", "a column of them") if wanted else ("images", "texts, classes or numbers")
+        if wanted != _is_image(rows, column) or (not wanted and _holds_files(rows.features[column])):
+            held = "no images" if wanted else "images" if _is_image(rows, column) else "files, or images within others"
+            right = "a column of them" if wanted else "texts, classes or numbers"
             raise DataError(address(data, column), f"{source}: column {column!r} holds {held}; right is {right}")
     return _table(source, name, rows, columns)
 
@@ -114,6 +116,16 @@ def _is_image(rows: Any, column: str) -> bool:
     import datasets
 
     return isinstance(rows.features[column], datasets.Image)
+
+
+def _holds_files(feature: Any) -> bool:
+    """Whether values are files, such as images or sound, or have some within: bytes that are no text."""
+    if isinstance(feature, dict):
+        return any(map(_holds_files, feature.values()))
+    within = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    if within is not None:
+        return _holds_files(within)
+    return hasattr(feature, "embed_storage") or "binary" in str(getattr(feature, "dtype", ""))
 
 
 def _column(rows: Any, column: str) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from objectives import folders, kinds, settings, trial
+from objectives import folders, kinds, published, settings, trial
 from objectives.errors import DataError
 
 Checkpoint = Callable[[str], Path]
@@ -114,6 +114,29 @@ def test_columns_that_are_not_what_the_task_reads(
     chosen = settings.replace(study(hub, checkpoint("resnet"), **columns), {"task.kind": task})
     with pytest.raises(DataError, match=said):
         kinds.load(chosen.task, chosen.data, 1)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("feature", "put"),
+    [
+        (datasets.List(datasets.Image()), lambda file: [{"bytes": file, "path": None}]),
+        ({"front": datasets.Image()}, lambda file: {"front": {"bytes": file, "path": None}}),
+        (datasets.Value("binary"), lambda file: file),
+        (datasets.Audio(), lambda file: {"bytes": file, "path": None}),
+    ],
+    ids=["lists", "groups", "bytes", "sound"],
+)
+def test_files_within_others_are_no_texts(
+    hub: str, drawn: Path, checkpoint: Checkpoint, feature: Any, put: Callable[[bytes], Any]
+) -> None:
+    features = datasets.Features({"photo": feature, "kind": datasets.ClassLabel(names=[*CLASSES])})
+    paths = sorted(drawn.glob("*/*.png"))
+    rows = [{"photo": put(path.read_bytes()), "kind": CLASSES.index(path.parent.name)} for path in paths]
+    pq.write_table(pa.Table.from_pylist(rows, features.arrow_schema), Path(hub) / "train.parquet")
+    chosen = settings.replace(study(hub, checkpoint("resnet")), {"task.kind": "text-classification"})
+    with pytest.raises(DataError, match=r"data\.text: .*, train: column 'photo' holds files, or images within others"):
+        kinds.load(chosen.task, chosen.data, 1)
+    assert [*published.published(chosen.data).table.columns] == ["kind"]
 
 
 @pytest.mark.parametrize(
