@@ -12,6 +12,8 @@ from hpo.recipes import RECIPES, Recipe, Start
 
 _REPEATING = 0.7
 """Of the texts of a pair, the most that are different where rows of one text are kept together."""
+_GROUPS = 10
+"""Different texts of a pair, the fewest for that: of two topics, each split would have one, and the third none."""
 
 
 def guess(rows: Rows, place: Iterable[Guess]) -> Iterator[Guess]:
@@ -72,7 +74,7 @@ def _or(others: tuple[Column, ...]) -> str:
 def _grouped(rows: Rows) -> Iterator[Guess]:
     """The text of a pair that stands in many rows, else columns that may say which rows belong together."""
     both = rows.roles.read if rows.roles.pair is not None and not rows.splits else ()
-    repeating = [column for column in both if len(column.counts) <= _REPEATING * len(column.filled)]
+    repeating = [column for column in both if _GROUPS <= len(column.counts) <= _REPEATING * len(column.filled)]
     if repeating:
         text = min(repeating, key=lambda column: len(column.counts))
         yield Guess(("group",), text.name, f"{text.described} in {len(rows.table)} rows: those of one stay together")

@@ -96,6 +96,16 @@ def test_a_pair_that_cannot_be_is_one_line(make: Callable[[], str], wanted: dict
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("different", "group"), [(2, None), (9, None), (10, "topic")])
+def test_rows_are_kept_together_by_a_text_of_the_pair_that_has_many_values(different: int, group: str | None) -> None:
+    file = table(said=said, topic=lambda row: f"the topic of number {row % different}", label=classes)
+    made = init.draft(file, Path("out.yaml"), pair="topic", label="label")
+    init.write(made, force=True)
+    found = spec.load(Path("out.yaml")).objective
+    assert isinstance(found, Transfer)
+    assert found.data.group == group
+
+
 def test_the_command_takes_a_pair(run: Callable[..., Any]) -> None:
     done = run("init", table(said=said, other=other, label=classes), "--pair", "other")
     assert done.code == 0, done.err
