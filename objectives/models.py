@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import logging
 
 from objectives import hub, images, limits, pairing, quantized, sources
+from objectives.attention import in_fp32
 from objectives.errors import ModelError, without_login
 from objectives.pooling import Pooled
 from objectives.ready import needs_code, other_tokens
@@ -255,6 +256,7 @@ def _architecture(model: Model, head: str) -> Any:
 
 
 def _with_pooling(model: Any, settings: Model) -> Any:
+    in_fp32(model)
     return model if settings.pooling == "head" else Pooled(model, settings.pooling, settings.head).eval()
 
 
