@@ -84,7 +84,8 @@ def _table(source: str, name: str, rows: Any, columns: Collection[str]) -> Table
     found = {
         column: (_cells(rows, column, name) if column in pictures else _column(rows, column)) for column in columns
     }
-    return Table(found, source, files=_files(rows, pictures[0]) if pictures else None)
+    files = _files(rows, pictures[0]) if pictures else None
+    return Table(found, source, range(1, len(rows) + 1), files=files, counted="row")
 
 
 def _cells(rows: Any, column: str, name: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 from zlib import crc32
 
-from objectives import data, kinds, lengths, sources
+from objectives import data, folders, kinds, lengths, sources
 from objectives.errors import DataError, ObjectiveError
 from objectives.settings import Transfer
 from objectives.sources import Source
@@ -83,16 +84,19 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Look:
-    """The splits of a study, by name, and what was found so far."""
+    """The splits of a study, by name, what is read of each row, and what was found so far."""
 
     settings: Transfer
     tables: Mapping[str, data.Table]
+    read: Mapping[str, Sequence[str]]
     source: Source | None = None
     measures: dict[str, dict[str, Measure]] = field(default_factory=lambda: defaultdict(dict))
     advice: list[str] = field(default_factory=list)
 
-    def texts(self, name: str) -> Sequence[str]:
-        return kinds.texts(self.tables[name], self.settings.data)
+    @property
+    def what(self) -> str:
+        """What a row is called."""
+        return "text" if kinds.has_texts(self.settings) else "image"
 
     def has(self, column: str) -> bool:
         """Whether a column is read, as one to predict may not be."""
@@ -117,11 +121,20 @@ def survey(settings: Transfer, seed: int, source: Source | None = None) -> Surve
         advice.append(f"the test rows: objective.{error}")
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     filled = {name: table for name, table in tables.items() if table is not None}
-    look = _Look(settings, filled, source, advice=advice)
+    read = {name: _read(settings, table) for name, table in filled.items()}
+    look = _Look(settings, filled, read, source, advice=advice)
     of_texts = (_near, _tokens) if kinds.has_texts(settings) else ()
     for measure in (_rows, _classes, _missing, _repeats, _leaks, *of_texts):
         measure(look)
     return Survey(look.measures, look.advice, list(look.tables))
+
+
+def _read(settings: Transfer, table: data.Table) -> Sequence[str]:
+    """What tells a row from others: its text, or a digest of its image."""
+    if kinds.has_texts(settings):
+        return kinds.texts(table, settings.data)
+    files = folders.images(table, settings.data.text, "data.text")
+    return [hashlib.sha256(file).hexdigest() for file in files]
 
 
 def _rows(look: _Look) -> None:
@@ -174,34 +187,35 @@ def _is_divided(settings: Transfer) -> bool:
 
 def _repeats(look: _Look) -> None:
     for name, table in look.tables.items():
-        look.measures["texts that stood before"][name] = len(table) - len(set(look.texts(name)))
+        look.measures[f"{look.what}s that stood before"][name] = len(table) - len(set(look.read[name]))
     if not look.has(look.settings.data.label):
         return
-    pairs = {pair for name in look.tables for pair in zip(look.texts(name), look.labels(name), strict=True)}
+    pairs = {pair for name in look.tables for pair in zip(look.read[name], look.labels(name), strict=True)}
     doubted = sum(count > 1 for count in Counter(text for text, _ in pairs).values())
     if doubted:
-        look.advice.append(f"{_counted(doubted, 'text')} with more than one label: no model can be right on all")
+        look.advice.append(f"{_counted(doubted, look.what)} with more than one label: no model can be right on all")
 
 
 def _leaks(look: _Look) -> None:
-    known, found = set(look.texts("train")), 0
+    known, found = set(look.read["train"]), 0
     for name in _others(look):
-        count = sum(text in known for text in look.texts(name))
-        look.measures["the same text in train"][name] = count
+        count = sum(one in known for one in look.read[name])
+        look.measures[f"the same {look.what} in train"][name] = count
         found += count
     if found:
-        way = "data.clean.deduplicate removes them" if look.settings.data.path else "remove them from one of the two"
-        look.advice.append(f"{_counted(found, 'text')} to validate or test on also in train: {way}")
+        cleaned = look.settings.data.path and look.what == "text"
+        way = "data.clean.deduplicate removes them" if cleaned else "remove them from one of the two"
+        look.advice.append(f"{_counted(found, look.what)} to validate or test on also in train: {way}")
 
 
 def _near(look: _Look) -> None:
-    same, known, found = set(look.texts("train")), _Sketches(), 0
+    same, known, found = set(look.read["train"]), _Sketches(), 0
     for name in look.tables:
         within = known if name == "train" else _Sketches()
-        texts = dict.fromkeys(_sampled(look.texts(name)))
+        texts = dict.fromkeys(_sampled(look.read[name]))
         look.measures["nearly a text that stood before"][name] = sum(within.meets(text) for text in texts)
     for name in _others(look):
-        count = sum(text not in same and known.has_near(text) for text in _sampled(look.texts(name)))
+        count = sum(text not in same and known.has_near(text) for text in _sampled(look.read[name]))
         look.measures["nearly the same text in train"][name] = count
         found += count
     if found >= 0.01 * sum(len(look.tables[name]) for name in _others(look)) > 0:

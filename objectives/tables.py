@@ -26,7 +26,8 @@ from objectives.words import cell_of
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length; `source` and the `lines` of the rows in it are for messages.
+    """Columns of equal length; `source` and the `lines` of the rows in it, or what is `counted` there instead, are for
+    messages.
 
     `notices` are lines about how the rows came to be what they are; `removed` counts, for each column, the rows of the
     source that were removed because it was empty. `files` reads the image that a cell stands for, where that lies in no
@@ -39,6 +40,7 @@ class Table:
     notices: tuple[str, ...] = ()
     removed: Mapping[str, int] = field(default_factory=dict)
     files: Callable[[str], bytes] | None = None
+    counted: str = "line"
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -67,7 +69,7 @@ class Table:
 
     def place(self, index: int) -> str:
         """Where a row stands, for a message: `/data/news.csv, line 3`."""
-        number = f"row {index + 1}" if self.lines is None else f"line {self.lines[index]}"
+        number = f"row {index + 1}" if self.lines is None else f"{self.counted} {self.lines[index]}"
         return f"{self.source}, {number}"
 
     def where(self, index: int) -> str:

@@ -80,7 +80,13 @@ def test_a_hub_s_class_labels_become_their_names(monkeypatch):
     rows = {"text": ["t"] * 20, "label": [0, 1] * 10}
     loaded = {"train": datasets.Dataset.from_dict(rows, features=features)}
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: loaded)
-    assert set(data.load(Data(hub="some/set"), 0).train.column("label")) == {"ham", "spam"}
+    train = data.load(Data(hub="some/set"), 0).train
+    assert set(train.column("label")) == {"ham", "spam"}
+    assert (train.place(3), train.where(3)) == (
+        f"some/set, train, row {train.lines[3]}",
+        f"set, train:{train.lines[3]}",
+    )
+    assert train.lines[-1] > len(train), "rows of the data set, not of the split"
     loaded["train"] = datasets.Dataset.from_dict({**rows, "label": [0, 1] * 9 + [-1, None]}, features=features)
     with pytest.raises(DataError, match=r"^data.label: some/set, train, row 19: .* as in 2 of 20 rows"):
         data.load(Data(hub="some/set"), 0)

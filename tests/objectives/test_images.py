@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,26 +10,21 @@ import numpy
 import pytest
 import torch
 import transformers
+from drawings import draw, read, study
 from families import IMAGES
 from PIL import Image
 from torch import nn
 
 from objectives import (
-    folders,
     images,
     kinds,
     layers,
     models,
-    odd,
-    rehearsal,
     settings,
     sources,
-    survey,
-    transfer,
     trial,
 )
 from objectives.errors import ObjectiveError
-from objectives.host import Host
 from objectives.settings import Model
 
 Checkpoint = Callable[[str], Path]
@@ -145,6 +138,11 @@ def _side(family: str) -> int:
     return 16 if family == "vit" else 32
 
 
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    return draw(tmp_path / "images")
+
+
 def test_dropout_of_a_family_without(checkpoint: Checkpoint) -> None:
     with pytest.raises(ObjectiveError, match=r"model\.dropout: resnet has no dropout to set; remove the setting"):
         _load(checkpoint("resnet"), dropout=0.1)
@@ -162,145 +160,9 @@ def test_dropout_of_a_family_without(checkpoint: Checkpoint) -> None:
 def test_an_adapter_that_images_cannot_have_is_refused_with_what_can(
     drawn: Path, checkpoint: Checkpoint, family: str, adapter: str, said: str
 ) -> None:
-    chosen = settings.replace(_study(drawn, checkpoint(family)), {"model.adapter": adapter})
+    chosen = settings.replace(study(drawn, checkpoint(family)), {"model.adapter": adapter})
     with pytest.raises(ObjectiveError, match=f"model.adapter: {said}"):
         trial.prepare(chosen)
-
-
-@pytest.fixture
-def drawn(tmp_path: Path) -> Path:
-    """A folder of two classes with six images each, of different sizes and modes."""
-    modes = ("RGB", "L", "RGBA", "P", "1", "LA")
-    for name, value in (("dark", 40), ("light", 210)):
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for number, mode in enumerate(modes):
-            image = Image.new("L", (20 + number, 14), value + number).convert(mode)
-            image.save(tmp_path / "images" / name / f"{number}.png")
-    return tmp_path / "images"
-
-
-def test_a_folder_has_a_folder_for_each_class(drawn: Path) -> None:
-    (drawn / "README.txt").write_text("of no class")
-    (drawn / "dark" / ".hidden").write_text("of no concern")
-    (drawn / "light" / "more").mkdir()
-    shutil.copy(drawn / "light" / "0.png", drawn / "light" / "more" / "deep.png")
-    table = folders.read(str(drawn))
-    assert [*table.column("text")][:2] == ["dark/0.png", "dark/1.png"]
-    assert dict(zip(*table.columns.values(), strict=True))["light/more/deep.png"] == "light"
-    assert len(table) == 13
-
-
-def test_an_archive_holds_the_same(drawn: Path, tmp_path: Path) -> None:
-    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "images")
-    table, plain = folders.read(packed), folders.read(str(drawn))
-    assert table.column("label") == plain.column("label")
-    assert table.column("text") == [f"images/{name}" for name in plain.column("text")]
-    assert [*folders.images(table, "text", "data.path")] == [*folders.images(plain, "text", "data.path")]
-
-
-def test_images_without_classes_are_listed(drawn: Path) -> None:
-    (drawn / "dark" / "notes.txt").write_text("no image")
-    assert folders.listed(str(drawn / "dark"), "FILE").columns == {"text": [f"{number}.png" for number in range(6)]}
-    (drawn / "empty").mkdir()
-    with pytest.raises(ObjectiveError, match=r"empty: has no image; right are \.png, "):
-        folders.listed(str(drawn / "empty"), "FILE")
-
-
-def _study(path: Path, checkpoint: Path, **data: Any) -> Any:
-    return settings.parse(
-        {"task": "image-classification", "model": str(checkpoint), "data": {"path": str(path), **data}}
-    )
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_the_fingerprint_is_over_all_bytes(drawn: Path, tmp_path: Path, packed: bool) -> None:
-    def found() -> str:
-        path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", drawn)) if packed else drawn
-        chosen = _study(path, drawn)
-        return kinds.fingerprint(chosen.task, chosen.data)
-
-    first = found()
-    assert found() == first
-    Image.new("L", (20, 14), 7).save(drawn / "dark" / "0.png")
-    assert found() != first
-
-
-def test_the_fingerprint_of_a_table_is_over_its_images_too(drawn: Path) -> None:
-    table = drawn / "rows.csv"
-    table.write_text("text,label\ndark/0.png,dark\nlight/0.png,light\n")
-    chosen = _study(table, drawn)
-    first = kinds.fingerprint(chosen.task, chosen.data)
-    Image.new("L", (20, 14), 7).save(drawn / "light" / "0.png")
-    changed = kinds.fingerprint(chosen.task, chosen.data)
-    table.write_text("text,label\ndark/0.png,light\nlight/0.png,light\n")
-    assert len({first, changed, kinds.fingerprint(chosen.task, chosen.data)}) == 3
-
-
-def _read(chosen: Any) -> transfer.Rows:
-    return transfer.read(chosen, sources.find(chosen.model))
-
-
-def _png(pixels: Any) -> bytes:
-    """A file of these grey pixels [height, width]."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("dark/9.png", b"no image", "images/dark/9.png: is no image that can be read (cannot identify image file)"),
-        ("dark/9.heic", b"", "images/dark/9.heic: is no image by its name; right is one of .png, .jpg"),
-        ("dark/9.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 30, "images/dark/9.png: is no image that can be read"),
-        ("rows.csv", b"text,label\ndark/0.png,a\ndark/no.png,b\n", "dark/no.png: no such image; paths count from"),
-        ("rows.csv", b"text,label\n" + b"rows.csv,a\ndark/1.png,b\n" * 3, "line 2: /"),
-        ("rows.zip", b"PK", "rows.zip: is no .zip that can be read (File is not a zip file); copy it again"),
-    ],
-)
-def test_images_that_cannot_be_read(drawn: Path, checkpoint: Checkpoint, name: str, content: bytes, said: str) -> None:
-    (drawn / name).write_bytes(content)
-    path = drawn / name if name.startswith("rows") else drawn
-    with pytest.raises(ObjectiveError) as caught:
-        _read(_study(path, checkpoint("vit"), split={"valid": 2, "test": 0}))
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (_png(numpy.full((14, 20), 300, "uint16")), "its greys have more than 8 bits, which would turn white or black"),
-        (_png(numpy.full((30, 30), 255, "uint8")), "it has more than 800 pixels: make it smaller"),
-        (b"DDS \x7c\0\0\0" + b"\1" * 200, "Unknown pixel format flags"),
-    ],
-    ids=["deep", "large", "of a kind that Pillow reads in part"],
-)
-def test_images_that_would_be_others_or_end_the_trial(
-    drawn: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
-) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    (drawn / "dark" / "9.png").write_bytes(content)
-    with pytest.raises(ObjectiveError, match=rf"dark/9\.png: is no image that can be read \({said}") as caught:
-        _read(_study(drawn, checkpoint("vit"), split={"valid": 2, "test": 0}))
-    assert "\n" not in str(caught.value)
-
-
-def test_greys_of_many_bits_that_are_of_eight_are_read(drawn: Path, checkpoint: Checkpoint) -> None:
-    (drawn / "dark" / "9.png").write_bytes(_png(numpy.full((14, 20), 255, "uint16")))
-    assert _read(_study(drawn, checkpoint("vit"), split={"valid": 2, "test": 0}))
-
-
-def test_of_a_cell_that_is_no_path_little_is_said(tmp_path: Path) -> None:
-    table = folders.Table({"text": ['{"bytes": "' + "x" * 10_000]}, str(tmp_path / "rows.csv"))
-    with pytest.raises(ObjectiveError, match=r'"bytes": "x+\.\.\.: ') as caught:
-        next(folders.images(table, "text", "data.text"))
-    assert len(str(caught.value)) < 1000
-
-
-def test_a_folder_without_classes(drawn: Path) -> None:
-    with pytest.raises(ObjectiveError, match="dark: has no class; right is a folder for each class, with images in it"):
-        folders.read(str(drawn / "dark"))
 
 
 @pytest.mark.parametrize("family", PARTS)
@@ -318,13 +180,13 @@ def test_pixels_and_numbers_are_the_processors_own(checkpoint: Checkpoint, famil
 
 @pytest.mark.parametrize("family", ["convnext", "efficientnet", "mobilenet_v2", "resnet"])
 def test_image_size(drawn: Path, checkpoint: Checkpoint, family: str) -> None:
-    rows = _read(_study(drawn, checkpoint(family), image_size=48))
+    rows = read(study(drawn, checkpoint(family), image_size=48))
     assert {tuple(row.about.shape) for row in [*rows.train, *rows.valid]} == {(3, 48, 48)}
 
 
 def test_image_size_that_a_model_has_no_positions_for(drawn: Path, checkpoint: Checkpoint) -> None:
     with pytest.raises(ObjectiveError, match=r"data\.image_size: 48, and .* has positions for images of 16 pixels"):
-        _read(_study(drawn, checkpoint("vit"), image_size=48))
+        read(study(drawn, checkpoint("vit"), image_size=48))
 
 
 def test_a_photograph_is_turned_upright(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -374,7 +236,7 @@ def test_augmentation_follows_from_the_seed_and_leaves_evaluation_alone(
 
     def losses(augmentation: str) -> list[float]:
         chosen = settings.replace(
-            _study(drawn, checkpoint("vit"), split={"valid": 4, "test": 0}),
+            study(drawn, checkpoint("vit"), split={"valid": 4, "test": 0}),
             {"training.augmentation": augmentation, "training.seed": 3, "training.epochs": 2, "training.batch_size": 4},
         )
         seen = list[Any]()
@@ -390,7 +252,7 @@ def test_augmentation_follows_from_the_seed_and_leaves_evaluation_alone(
     [("model.pooling", "mean"), ("data.pair", "other"), ("data.max_length", 64), ("data.clean.strip_html", True)],
 )
 def test_settings_of_texts_mean_nothing_to_images(drawn: Path, address: str, value: Any) -> None:
-    chosen = settings.replace(_study(drawn, drawn), {address: value})
+    chosen = settings.replace(study(drawn, drawn), {address: value})
     with pytest.raises(ObjectiveError, match=f"{address}: image-classification has no such setting; remove it"):
         kinds.check(chosen)  # type: ignore[arg-type]
 
@@ -404,7 +266,7 @@ def test_settings_of_images_mean_nothing_to_texts(address: str, value: Any) -> N
 
 @pytest.mark.parametrize("family", ["vit", "resnet"])
 def test_a_pipeline_of_transformers_says_the_same(drawn: Path, checkpoint: Checkpoint, family: str) -> None:
-    chosen = _study(drawn, checkpoint(family), split={"valid": 2, "test": 2}, score="test")
+    chosen = study(drawn, checkpoint(family), split={"valid": 2, "test": 2}, score="test")
     training = {"training.epochs": 2, "training.seed": 1, "training.batch_size": 4}
     seen = list[Any]()
     trial.run(settings.replace(chosen, training), seen.append)
@@ -415,14 +277,3 @@ def test_a_pipeline_of_transformers_says_the_same(drawn: Path, checkpoint: Check
     assert [one.label for one in own] == [one["label"] for (one,) in said]
     assert [one.probability for one in own] == pytest.approx([one["score"] for (one,) in said], abs=1e-5)
     assert len({one.probability for one in own}) > 2
-
-
-def test_a_dry_run_and_a_survey_read_no_words(drawn: Path, checkpoint: Checkpoint) -> None:
-    chosen = settings.replace(_study(drawn, checkpoint("resnet")), {"training.seed": 1, "training.batch_size": 4})
-    found = rehearsal.rehearse(chosen, Host("cpu", 1))  # type: ignore[arg-type]
-    assert found.steps == 6
-    assert found.seconds["train"] > 0
-    looked = survey.survey(chosen, 1)  # type: ignore[arg-type]
-    assert looked.measures["rows"] == {"train": 8, "valid": 2, "test": 2}
-    assert [name for name in looked.measures if "token" in name or "near" in name] == []
-    assert odd.find(chosen, 1).looked == 0  # type: ignore[arg-type]
