@@ -80,16 +80,18 @@ def launch(subject: Subject, folder: Path, seeds: int, workers: int) -> list[Tri
 def table(found: Mapping[Subject, Sequence[Trial]]) -> str:
     """Markdown: a line for each point, a column for each number of rows of each subject."""
     headings = [f"{subject.name}: {rows:,}" for subject in found for rows in ROWS]
-    lines = [f"| | learning rate | {' | '.join(headings)} |", "|---|---|" + "---|" * len(headings)]
+    lines = [f"| | learning rate | numbers that learn | {' | '.join(headings)} |", "|" + "---|" * (3 + len(headings))]
     for name, point in POINTS.items():
-        cells, rates = [], set()
+        cells, rates, learning = [], set(), list[int]()
         for subject, trials in found.items():
             mine = [trial for trial in trials if tuple(trial["params"][address] for address in ADDRESSES) == point]
             rates |= {trial["params"]["training.learning_rate"] for trial in mine}
+            learning += [trial["trainable_parameters"] for trial in mine]
             for rows in ROWS:
                 cells.append(_cell([one for one in mine if one["params"]["data.shots"] == rows // subject.classes]))
         rate = f"{rates.pop():g}" if point[0] else ""
-        lines.append(f"| {name} | {rate} | {' | '.join(cells)} |")
+        numbers = f"{learning[0]:,}" if point[0] else "0"
+        lines.append(f"| {name} | {rate} | {numbers} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
