@@ -116,9 +116,10 @@ def main() -> None:
         for subject in SUBJECTS
         if (options.folder / subject.file).exists()
     }
-    print(table(found))
+    made = table(found)
+    print(made)
     if options.page:
-        page.put(options.page, "What learns", table(found))
+        page.put(options.page, "What learns", made)
 
 
 if __name__ == "__main__":
