@@ -36,7 +36,8 @@ def main() -> int:
 
 def _found(asked: dict[str, Any], host: Host) -> list[Any]:
     if "model" in asked:
-        return [*objective.predict(Path(asked["model"]), asked["texts"], asked.get("pairs"), host)]
+        model, source = Path(asked["model"]), asked["source"]
+        return [*objective.predict(model, asked["texts"], asked.get("pairs"), host, source=source)]
     wanted = settings.parse(asked["settings"])
     assert isinstance(wanted, settings.Transfer)  # noqa: S101 - a simulated one has no texts
     return [*objective.resemble(wanted, asked["texts"], asked["names"], host)]

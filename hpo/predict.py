@@ -25,7 +25,7 @@ def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
     """The rows of a file; raises HpoError."""
     try:
         written = settings.Data(path=file, encoding=encoding, delimiter=delimiter)  # checked as a study file's are
-        if Path(file).is_dir():
+        if folders.are_here(file):
             return folders.listed(file, "FILE")
         return tables.read(file, "FILE", encoding=written.encoding, delimiter=written.delimiter)
     except DataError as error:
@@ -37,8 +37,9 @@ def rows(file: str, encoding: str | None, delimiter: str | None) -> Table:
 def label(config: Config, model: Path, table: Table, text: str | None) -> list[dict[str, Any]]:
     """The rows with their `prediction` and its `probability`; raises HpoError."""
     note = _note(model)
-    of_images, in_folder = note.get("task") in OF_IMAGES, Path(table.source).is_dir()
-    column, pair = text or (folders.COLUMNS[0] if of_images and in_folder else note["text"]), note.get("pair")
+    if (listed := folders.are_here(table.source)) and note.get("task") not in OF_IMAGES:
+        raise HpoError(f"{table.source} holds images; right is a file of texts, which this model reads")
+    column, pair = text or (folders.COLUMNS[0] if listed else note["text"]), note.get("pair")
     for name in (column, pair):
         if name is not None and name not in table.columns:
             known = ", ".join(table.columns)
@@ -47,10 +48,8 @@ def label(config: Config, model: Path, table: Table, text: str | None) -> list[d
     if taken := [name for name in ADDED if name in table.columns]:
         raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
     pairs = list(table.column(pair)) if pair else None
-    texts = table.column(column)
-    if of_images:
-        texts = [str(folders.placed(table.source, cell).absolute()) for cell in texts]
-    said = asked(config, model=str(model.absolute()), texts=list(texts), pairs=pairs)
+    texts = list(table.column(column))
+    said = asked(config, model=str(model.absolute()), texts=texts, pairs=pairs, source=table.source)
     columns = [*table.columns]
     values = zip(*(table.column(name) for name in columns), strict=True)
     return [dict(zip((*columns, *ADDED), (*row, *found), strict=True)) for row, found in zip(values, said, strict=True)]

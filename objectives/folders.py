@@ -34,8 +34,7 @@ def read(path: str, key: str = "data.path") -> Table:
     A folder that holds all others counts for nothing. Raises DataError naming `key`.
     """
     source = located(path)
-    names = _below(Path(path)) if Path(path).is_dir() else _within(path, key)
-    rows = [(name, parts) for name in sorted(names) if not _is_hidden(parts := PurePosixPath(name).parts)]
+    rows = [(name, parts) for name in _names(path, key) if not _is_hidden(parts := PurePosixPath(name).parts)]
     while rows and all(len(parts) > 2 and parts[0] == rows[0][1][0] for _, parts in rows):
         rows = [(name, parts[1:]) for name, parts in rows]
     rows = [(name, parts) for name, parts in rows if len(parts) > 1]
@@ -48,11 +47,12 @@ def read(path: str, key: str = "data.path") -> Table:
 
 
 def listed(path: str, key: str) -> Table:
-    """All images below a folder, in order of their paths, without classes; raises DataError naming `key`."""
-    names = [name for name in sorted(_below(Path(path))) if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    """All images of a folder or a .zip, in order of their paths, without classes; raises DataError naming `key`."""
+    found = [(name, PurePosixPath(name)) for name in _names(path, key)]
+    names = [name for name, one in found if one.suffix.lower() in SUFFIXES and not _is_hidden(one.parts)]
     if not names:
         raise DataError(key, f"{located(path)}: has no image; right are {', '.join(SUFFIXES)}")
-    return Table({"text": names}, located(path))
+    return Table({COLUMNS[0]: names}, located(path))
 
 
 def images(table: Table, column: str, key: str) -> Iterator[bytes]:
@@ -62,7 +62,7 @@ def images(table: Table, column: str, key: str) -> Iterator[bytes]:
             try:
                 found = one(cell)
             except (OSError, KeyError, zipfile.BadZipFile) as error:
-                raise DataError(key, f"{named(table, row, cell)}: {_why(error)}") from None
+                raise DataError(key, f"{named(table, row, cell)}: {_why(error, table)}") from None
             yield found
 
 
@@ -75,7 +75,7 @@ def digest(table: Table, column: str, key: str) -> bytes:
             status = path.stat()
             found.update(f"{cell}\n".encode() + _sha256(path, status.st_size, status.st_mtime_ns))
         except OSError as error:
-            raise DataError(key, f"{named(table, row, cell)}: {_why(error)}") from None
+            raise DataError(key, f"{named(table, row, cell)}: {_why(error, table)}") from None
     return found.digest()
 
 
@@ -94,7 +94,9 @@ def named(table: Table, row: int, cell: str) -> str:
     return f"{table.place(row)}: {placed(table.source, cell)}"
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, table: Table) -> str:
+    if isinstance(error, FileNotFoundError) and table.files is not None:
+        return f"no such image: {error.filename}"
     if isinstance(error, FileNotFoundError | KeyError):
         return "no such image; paths count from the table's folder"
     said = error.strerror if isinstance(error, OSError) else None  # without the path, which is named already
@@ -115,13 +117,12 @@ def _opened(table: Table, key: str) -> Iterator[Callable[[str], bytes]]:
         yield archive.read
 
 
-def _below(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-
-
-def _within(path: str, key: str) -> list[str]:
+def _names(path: str, key: str) -> list[str]:
+    """All files of a folder or a .zip, sorted."""
+    if Path(path).is_dir():
+        return sorted(one.relative_to(path).as_posix() for one in Path(path).rglob("*") if one.is_file())
     with _archive(path, key) as archive:
-        return [one.filename for one in archive.infolist() if not one.is_dir()]
+        return sorted(one.filename for one in archive.infolist() if not one.is_dir())
 
 
 @contextmanager

@@ -44,11 +44,13 @@ def predict(
     device: str = "auto",
     *,
     pairs: Sequence[str] | None = None,
+    source: str = "rows",
     allow_code: bool = False,
 ) -> list[Prediction]:
     """What the model says of each text, with the text beside it where it was trained on `pairs`.
 
-    They are read as the training read its rows. Raises ModelError.
+    They are read as the training read its rows. A text that is an image's path counts from `source`: a folder, an
+    archive, or a file beside it. Raises ModelError, DataError.
     """
     note = noted(folder)
     if not texts:
@@ -58,16 +60,16 @@ def predict(
     chosen = Task.model_validate(note.get("settings", note["task"])).model_copy(update={"packing": False})
     task, machine = tasks.of(chosen), devices.machine(device, "fp32")
     put, columns = prompts.prompted(chosen.prompt, _columns(note))
-    examples = task.encode(put(_table(note, texts, pairs)), Reader(tokenizer), columns, note["classes"])
+    examples = task.encode(put(_table(note, texts, pairs, source)), Reader(tokenizer), columns, note["classes"])
     answers = _answers(model.to(machine.device), task, tokenizer, examples, machine.device)
     return [Prediction(*told) for told in task.tell(answers, examples, note["classes"])]
 
 
-def _table(note: dict[str, Any], texts: Sequence[str], pairs: Sequence[str] | None) -> Table:
+def _table(note: dict[str, Any], texts: Sequence[str], pairs: Sequence[str] | None, source: str) -> Table:
     if note.get("pair") and pairs is None:
         raise ModelError(f"the model reads pairs of texts: {note['text']} and {note['pair']}")
     found = {"text": texts, **({"pair": pairs} if note.get("pair") and pairs is not None else {})}
-    return Table({name: [as_trained(text, **note["clean"]) for text in some] for name, some in found.items()}, "rows")
+    return Table({name: [as_trained(text, **note["clean"]) for text in some] for name, some in found.items()}, source)
 
 
 def _columns(note: dict[str, Any]) -> Data:

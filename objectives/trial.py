@@ -66,13 +66,21 @@ def run(
 
 
 def predict(
-    folder: Path, texts: Sequence[str], pairs: Sequence[str] | None = None, host: Host = HERE
+    folder: Path,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None = None,
+    host: Host = HERE,
+    *,
+    source: str = "rows",
 ) -> list[Prediction]:
-    """What the model in a folder says of each text, or each pair, and how probable that is; raises ObjectiveError."""
+    """What the model in a folder says of each text, or each pair, and how probable that is; raises ObjectiveError.
+
+    Images are given by their paths, which count from `source`: a folder, an archive, or a file beside it.
+    """
     with importing():
         from objectives import prediction
 
-    return prediction.predict(folder, texts, host.device, pairs=pairs, allow_code=host.allow_code)
+    return prediction.predict(folder, texts, host.device, pairs=pairs, source=source, allow_code=host.allow_code)
 
 
 def resemble(settings: Transfer, texts: Sequence[str], names: Mapping[str, str], host: Host = HERE) -> list[Prediction]:

@@ -248,7 +248,7 @@ def predict(  # noqa: PLR0913, PLR0917 - an argument an option
 
     Each row comes back with its columns and two more, `prediction` and `probability`: as CSV, or with --json as a list
     of objects. FILE is .csv, .tsv, .jsonl, .json, .parquet or .xlsx, or a URL of one; for a model of images it may
-    be a folder of them.
+    be a folder or .zip of them.
 
     Example: hpo predict --model models/bert-news titles.csv > labelled.csv
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +42,47 @@ def test_paths_count_from_the_tables_folder(
 ) -> None:
     (tmp_path / "rows.csv").write_text("text\nphotos/a.png\n/b.png\n")
     said = predict.label(config, model, predict.rows(str(tmp_path / "rows.csv"), None, None), None)
-    assert asked[0]["texts"] == [str(tmp_path / "photos" / "a.png"), "/b.png"]
+    assert (asked[0]["texts"], asked[0]["source"]) == (["photos/a.png", "/b.png"], str(tmp_path / "rows.csv"))
     assert said[0] == {"text": "photos/a.png", "prediction": "cat", "probability": 0.9}
 
 
-def test_all_images_of_a_folder(config: Config, model: Path, asked: list[dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.png").touch()
-    (tmp_path / "photos" / "notes.txt").touch()
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one image in it."""
+    (tmp_path / "photos" / "__MACOSX").mkdir(parents=True)
+    for name in ("a.png", "notes.txt", "__MACOSX/b.png"):
+        (tmp_path / "photos" / name).touch()
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_all_images_of_a_folder_or_archive(
+    config: Config, model: Path, asked: list[dict[str, Any]], photos: Path, packed: bool
+) -> None:
+    source = shutil.make_archive(str(photos), "zip", photos) if packed else str(photos)
     for column in ("text", "photo"):  # as that of the rows that trained the model
         (model / card.NOTE).write_text(json.dumps(NOTE | {"text": column}))
-        predict.label(config, model, predict.rows(str(tmp_path / "photos"), None, None), None)
-    assert [one["texts"] for one in asked] == [[str(tmp_path / "photos" / "a.png")]] * 2
+        predict.label(config, model, predict.rows(source, None, None), None)
+    assert [(one["texts"], one["source"]) for one in asked] == [(["a.png"], source)] * 2
 
 
-def test_a_folder_without_images(tmp_path: Path) -> None:
-    with pytest.raises(HpoError, match=r": has no image; right are \.png"):
-        predict.rows(str(tmp_path), None, None)
+def test_images_are_no_rows_of_a_model_of_texts(config: Config, model: Path, photos: Path) -> None:
+    (model / card.NOTE).write_text(json.dumps(NOTE | {"task": "text-classification"}))
+    with pytest.raises(HpoError, match=r"photos holds images; right is a file of texts, which this model reads$"):
+        predict.label(config, model, predict.rows(str(photos), None, None), None)
+
+
+def test_a_folder_or_archive_without_images(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    for source in (str(tmp_path / "none"), shutil.make_archive(str(tmp_path / "none"), "zip", tmp_path / "none")):
+        with pytest.raises(HpoError, match=r": has no image; right are \.png"):
+            predict.rows(source, None, None)
+
+
+def test_a_damaged_archive(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(HpoError, match=r"photos\.zip: is no \.zip that can be read"):
+        predict.rows(str(tmp_path / "photos.zip"), None, None)
 
 
 def test_a_card_says_that_a_pipeline_reads_a_path() -> None:

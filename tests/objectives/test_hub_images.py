@@ -143,7 +143,7 @@ def test_files_within_others_are_no_texts(
     ("image", "said"),
     [
         ({"bytes": b"no image", "path": None}, r"is no image that can be read"),
-        ({"bytes": None, "path": "/no/such.png"}, "no such image"),
+        ({"bytes": None, "path": "/no/such.png"}, "no such image: /no/such.png"),
         ({"bytes": None, "path": None}, "cannot be read: the row has neither its bytes nor its path"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,10 @@ def test_a_pipeline_of_transformers_says_the_same(drawn: Path, checkpoint: Check
     paths = sorted(map(str, drawn.glob("*/*.png")))
     seen[-1].model(drawn / "model")
     own = trial.predict(drawn / "model", paths)
+    packed = shutil.make_archive(str(drawn / "packed"), "zip", drawn)
+    names = [str(Path(path).relative_to(drawn)) for path in paths]
+    assert trial.predict(drawn / "model", names, source=packed) == own
+    assert trial.predict(drawn / "model", names, source=str(drawn / "rows.csv")) == own
     said = transformers.pipeline("image-classification", model=str(drawn / "model"), device=-1)(paths, top_k=1)
     assert [one.label for one in own] == [one["label"] for (one,) in said]
     assert [one.probability for one in own] == pytest.approx([one["score"] for (one,) in said], abs=1e-5)
