@@ -216,13 +216,13 @@ def _fitting(parts: Parts) -> Parts:
         _check_count(parts)
     with collecting(found):
         rules.check_target(parts.head.stop, parts.head.metric)
-    queued = []
+    queue = []
     for place, params in enumerate(parts.head.enqueue):
         with collecting(found):
-            queued.append(ranges.contained(params, parts.search, parts.objective, f"enqueue.{place}"))
+            queue.append(listed.queued(params, parts.points, parts.search, parts.objective, f"enqueue.{place}"))
     if found:
         raise ComplaintError(*found)
-    return parts._replace(enqueue=tuple(queued))
+    return parts._replace(enqueue=tuple(queue))
 
 
 def _check_length_is_fixed(parts: Parts) -> None:

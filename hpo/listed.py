@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from hpo.complaints import Complaint, ComplaintError, collecting
-from hpo.ranges import LARGEST_GRID, check_address, check_grid, tried
+from hpo.complaints import Complaint, ComplaintError, collecting, shown
+from hpo.ranges import LARGEST_GRID, check_address, check_grid, contained, tried
 from hpo.space import Categorical, Params, Space, Value, grid
 from objectives.settings import Settings, get
 
@@ -51,6 +51,20 @@ def crossed(points: Points, search: Space, settings: Settings) -> Points:
 def space(points: Points) -> dict[str, Categorical]:
     """The values that the points have, by address: what Optuna and its dashboard are told."""
     return {address: Categorical(_distinct([point[address] for point in points])) for address in points[0]}
+
+
+def queued(params: Params, points: Points, search: Space, settings: Settings, key: str) -> dict[str, Any]:
+    """A point that a person chose, checked; beside listed points nothing is drawn, and what it leaves out is filled in.
+
+    That is the objective's own value, as in a listed point. Raises ComplaintError.
+    """
+    chosen = contained(params, search, settings, key)
+    left = [address for address in search if address not in chosen] if points else []
+    for address in left:
+        if (own := get(settings, address)) not in search[address]:
+            said = f"the objective's own, {shown(own)}, is not in the list; name {search[address]}"
+            raise ComplaintError(Complaint(f"{key}.{address}".strip("."), said))
+    return contained({**chosen, **{address: get(settings, address) for address in left}}, search, settings, key)
 
 
 def _checked(point: Mapping[str, Any], settings: Settings, key: str) -> dict[str, Value]:

@@ -250,7 +250,7 @@ def point(spec: StudySpec, texts: Sequence[str]) -> dict[str, Value]:
             raise SpecError(f"{text}: is no address=value; write such as training.learning_rate=3e-4")
         params[address.strip().removeprefix("objective.")] = strictyaml.loads(value, text)
     try:
-        return ranges.contained(params, spec.search, spec.objective, "")
+        return listed.queued(params, spec.points, spec.search, spec.objective, "")
     except ComplaintError as refused:
         raise SpecError("\n".join(f"study {spec.study}: {line}" for line in refused.complaints)) from refused
 

@@ -44,7 +44,7 @@ def worker(config: Config, study: str | None, drain: bool, allow_code: bool) -> 
 def enqueue(config: Config, study: str, values: tuple[str, ...]) -> None:
     """Queue a point of your own, on top of the budget.
 
-    Parameters that are not named are drawn by the sampler.
+    Parameters that are not named are drawn by the sampler; beside `points:` they are the objective's own.
 
     Example: hpo enqueue -s bert-news --set training.learning_rate=3e-4 --set model.frozen_layers=2
     """

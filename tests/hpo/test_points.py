@@ -57,6 +57,20 @@ def test_each_point_meets_all_that_is_searched_beside_it(listed: Listed) -> None
     assert listed(points + SEEDS, "search.training.seed=[3, 4, 5]").trials == 6
 
 
+def test_a_queued_point_has_the_objectives_own_values_where_it_names_none(listed: Listed) -> None:
+    points = "points: [{}, {training.learning_rate: 1e-3}]\nsearch: {training.seed: [1, 2]}\n"
+    found = listed(points + "enqueue: [{training.seed: 2}]\n")
+    assert found.enqueue == ({"training.seed": 2, "training.learning_rate": 5e-5},)
+    asked = ["training.learning_rate=1e-3", "training.seed=1"]
+    assert spec.point(found, asked) == {"training.seed": 1, "training.learning_rate": 1e-3}
+    with pytest.raises(
+        SpecError, match=r"training\.seed: the objective's own, null, is not in the list; name one of 1, 2"
+    ):
+        spec.point(found, asked[:1])
+    with pytest.raises(SpecError, match=r"enqueue\.0\.training\.seed: the objective's own"):
+        listed(points + "enqueue: [{}]\n")
+
+
 def test_settings_that_need_each_other_stand_in_one_point(listed: Listed) -> None:
     found = listed("points: [{model.head.hidden: 8, model.pooling: mean}, {}]\n")
     assert found.points[0] == {"model.head.hidden": 8, "model.pooling": "mean"}
