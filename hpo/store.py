@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import optuna
@@ -279,7 +281,7 @@ _CONTINUE = text(
     "WHERE study_id = :study"
 )
 _PLAN = text(
-    "SELECT n.study_id, n.spec, n.made, n.fingerprint, n.created, n.models "
+    "SELECT n.study_id, n.spec::text, n.made, n.fingerprint, n.created, n.models "
     "FROM hpo.plans n JOIN studies s USING (study_id) WHERE s.study_name = :name OR s.study_id = :id"
 )
 
@@ -289,8 +291,13 @@ def _plan(connection: Connection, study: str | int) -> Plan | None:
     found = connection.execute(_PLAN, by).one_or_none()
     if found is None:
         return None
-    spec = StudySpec.from_dict(found.spec)
-    return Plan(found.study_id, spec, found.made, found.fingerprint, found.created, found.models)
+    return Plan(found.study_id, _spec(found.spec), found.made, found.fingerprint, found.created, found.models)
+
+
+@lru_cache(maxsize=8)
+def _spec(kept: str) -> StudySpec:
+    """A study as it was kept: thousands of points are read once a process, and not at each claim."""
+    return StudySpec.from_dict(json.loads(kept))
 
 
 def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> None:
