@@ -158,8 +158,9 @@ def _piped(note: Mapping[str, Any]) -> Iterator[str]:
 
 def _scores(verdict: Verdict) -> Iterator[str]:
     count, rows = len(verdict.promotion.seeds), verdict.test_rows
+    trained = "one training with a fresh seed" if count == 1 else f"{count} trainings with fresh seeds"
     yield from ("", "## How good it is", "")
-    yield f"On {rows} test rows, not read before. Means over {count} trainings with fresh seeds, with 95 % intervals:"
+    yield f"On {rows} test rows, not read before. Means over {trained}, with 95 % intervals:"
     yield from ("", "| metric | mean | 95 % interval | this model |", "|---|---|---|---|")
     for name, found, own in metrics(verdict):
         yield f"| {_plainly(name)} | {tables.shown(found.mean)} | {_from_to(found)} | {tables.shown(own)} |"

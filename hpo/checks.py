@@ -229,7 +229,7 @@ def _check_length_is_fixed(parts: Parts) -> None:
     searched = [address for address in _LENGTHS if address in parts.search]
     if searched and parts.pruner.kind != "none":
         message = f"a pruner compares trials of one length, and pruner is {parts.pruner.kind}; use pruner: none"
-        key = f"points.0.{searched[0]}" if parts.points else f"search.{searched[0]}"
+        key = f"points: {searched[0]}" if parts.points else f"search.{searched[0]}"
         raise ComplaintError(Complaint(key, message))
 
 

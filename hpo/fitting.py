@@ -62,6 +62,27 @@ def check_inputs(
     return fingerprint
 
 
+def check_images(
+    spec: StudySpec, data_root: Path | None = None, source: str | None = None, overrides: Sequence[str] = ()
+) -> None:
+    """Decode each image, also those to test on, which no trial would read; raises SpecError where one cannot be."""
+    settings = settings_for(spec, {}, data_root)
+    if not isinstance(settings, Transfer):
+        return
+    from objectives import decoding, kinds
+    from objectives.errors import ObjectiveError
+
+    if kinds.has_texts(settings):
+        return
+    try:
+        every = settings.data.model_copy(update={"shots": None})
+        for table in kinds.load(settings.task, every, split_seed(settings), test=True).tables:
+            decoding.check(table, every.text, "data.text")
+    except ObjectiveError as error:
+        key, _, message = f"objective.{error}".partition(": ")
+        raise SpecError(f"{place(key, source or f'study {spec.study}', overrides)}: {message}") from error
+
+
 def _check_shots(spec: StudySpec, settings: Transfer, data_root: Path | None) -> None:
     """Refuses more rows of each class than there are to train on, where `data.shots` is searched; ComplaintError."""
     searched = spec.search.get("data.shots")

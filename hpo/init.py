@@ -23,6 +23,8 @@ from objectives.errors import DataError
 from objectives.settings import Data
 
 _SENTENCES = (".conll", ".iob", ".bio")
+_SPLITS = frozenset(("train", "valid", "validation", "val", "dev", "test"))
+"""What folders of splits are called, where a folder for each class is wanted."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def write(made: Draft, force: bool = False) -> None:
         raise HpoError(f"{path} is there already; give another with -o, or overwrite it with --force")
     try:
         part.write_text(str(made), "utf-8")
-        fitting.check_inputs(spec.load(part), source=made.file)
+        fitting.check_inputs(loaded := spec.load(part), source=made.file)
+        fitting.check_images(loaded, source=made.file)
         part.replace(path)
     except SpecError as error:
         raise HpoError(str(error).replace(str(part), str(path))) from error
@@ -179,6 +182,10 @@ def _in_folder(file: str, wanted: Wanted) -> _Source:
         table = folders.read(file, "FILE")
     except DataError as error:
         raise HpoError(of_file(error)) from error
+    if "train" in (found := set(table.column("label"))) and found <= _SPLITS:
+        seen = f"{file} has folders of splits, {', '.join(sorted(found))}, and no classes"
+        first = f"run hpo init {file}/train" if Path(file).is_dir() else "unpack it, run hpo init on its folder train"
+        raise HpoError(f"{seen}; {first}, then write data.train, data.valid and data.test in place of data.path")
     return _Source(table, lambda path: in_file(table, _from(file, path), None, None), form="images")
 
 

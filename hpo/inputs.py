@@ -27,13 +27,15 @@ def check_models(spec: StudySpec, config: Config, source: str | None = None) -> 
     """
     if not isinstance(spec.objective, Transfer):
         return None
+    from objectives import kinds
     from objectives.errors import ObjectiveError
     from objectives.ready import ready
 
     own = cast(Transfer, settings_for(spec, {}, config.data_root)).model
     wanted = dict.fromkeys([own, *models(spec, config.data_root)])
     try:
-        found = [ready(model, allow_code=config.allow_code, cache=config.models) for model in wanted]
+        images = not kinds.has_texts(spec.objective)
+        found = [ready(model, images=images, allow_code=config.allow_code, cache=config.models) for model in wanted]
     except ObjectiveError as error:
         raise SpecError(f"{source or f'study {spec.study}'}: objective.{error}") from error
     return found[0]

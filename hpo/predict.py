@@ -14,8 +14,8 @@ from hpo.card import NOTE, OF_IMAGES
 from hpo.complaints import of_file
 from hpo.config import Config
 from hpo.errors import HpoError
-from objectives import folders, settings, tables
-from objectives.errors import DataError
+from objectives import decoding, folders, settings, tables
+from objectives.errors import DataError, ObjectiveError
 from objectives.tables import Table
 
 ADDED = ("prediction", "probability")
@@ -49,6 +49,11 @@ def label(config: Config, model: Path, table: Table, text: str | None) -> list[d
         raise HpoError(f"{table.source} has a column '{taken[0]}' already; rename it")
     pairs = list(table.column(pair)) if pair else None
     texts = list(table.column(column))
+    if note.get("task") in OF_IMAGES:
+        try:
+            decoding.check(table, column, "FILE")
+        except ObjectiveError as error:
+            raise HpoError(of_file(error)) from error
     said = asked(config, model=str(model.absolute()), texts=texts, pairs=pairs, source=table.source)
     columns = [*table.columns]
     values = zip(*(table.column(name) for name in columns), strict=True)

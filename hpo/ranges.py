@@ -209,7 +209,7 @@ def tried(settings: Settings, params: Params, key: str) -> Settings:
 
 def _among(line: Complaint, params: Params, key: str) -> Complaint:
     """A complaint about one of the parameters or about several, which stand under this key."""
-    return Complaint(f"{key}.{line.key}", line.message) if line.key in params else Complaint(key, str(line))
+    return Complaint(f"{key}.{line.key}".strip("."), line.message) if line.key in params else Complaint(key, str(line))
 
 
 def _types(settings: Settings, address: str) -> set[Any]:

@@ -248,7 +248,9 @@ def point(spec: StudySpec, texts: Sequence[str]) -> dict[str, Value]:
         address, equals, value = text.partition("=")
         if not equals:
             raise SpecError(f"{text}: is no address=value; write such as training.learning_rate=3e-4")
-        params[address.strip().removeprefix("objective.")] = strictyaml.loads(value, text)
+        if (name := address.strip().removeprefix("objective.")) in params:
+            raise SpecError(f"{text}: {name} is given twice; leave one out")
+        params[name] = strictyaml.loads(value, text)
     try:
         return listed.queued(params, spec.points, spec.search, spec.objective, "")
     except ComplaintError as refused:

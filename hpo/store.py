@@ -171,6 +171,11 @@ class Store:
             raise StudyError(_DELETED)
         return plan
 
+    def has(self, study: str) -> bool:
+        """Whether there is a study of this name."""
+        with self.engine.begin() as connection:
+            return _plan(connection, study) is not None
+
     def enqueue(self, study: str, points: Sequence[Mapping[str, Any]]) -> None:
         """Queue a person's own points, on top of the budget."""
         plan = self.plan(study)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
+from objectives import folders
 from objectives.errors import DataError
 from objectives.settings import Data
 from objectives.tables import Table
@@ -24,12 +25,14 @@ _UNSEEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNOR
 _INLINE = re.compile(r"</?(?:abbr|b|big|cite|code|em|font|i|mark|s|small|span|strong|sub|sup|tt|u)\b", re.IGNORECASE)
 
 
-def clean(table: Table, data: Data, columns: Sequence[str], blank: Collection[str] = ()) -> Table:
+def clean(
+    table: Table, data: Data, columns: Sequence[str], blank: Collection[str] = (), *, images: bool = False
+) -> Table:
     """The table as `data.clean` wants it, `columns` being those that are used, a cell of the `blank` ones empty or not.
 
     Raises DataError where no row is left.
 
-    Markup goes first, then unicode is composed, then empty rows are removed, then equal texts.
+    Markup goes first, then unicode is composed, then empty rows are removed, then equal texts, or files of `images`.
     """
     read = (data.text, data.pair)  # by which rows may be grouped, too
     texts = [name for name in columns if name in read or name not in (data.label, data.group)]
@@ -41,7 +44,7 @@ def clean(table: Table, data: Data, columns: Sequence[str], blank: Collection[st
     if wanted.drop_empty:
         table = _filled(table, [name for name in columns if name not in blank])
     if wanted.deduplicate:
-        table = _unique(table, texts, data.label)
+        table = _unique(table, texts, data, images)
     if not len(table):
         raise DataError("data.clean", f"{table.source}: leaves no row; remove drop_empty, or look at the file")
     return table
@@ -86,17 +89,19 @@ def _filled(table: Table, columns: Sequence[str]) -> Table:
     return replace(_kept(table, kept, "drop_empty"), removed=removed)
 
 
-def _unique(table: Table, texts: Sequence[str], label: str) -> Table:
-    keys = list(zip(*(table.column(name) for name in texts), strict=True))
+def _unique(table: Table, texts: Sequence[str], data: Data, images: bool) -> Table:
+    same = [folders.digests(table, data.text, "data.text")] if images else [table.column(name) for name in texts]
+    keys = list(zip(*same, strict=True))
     first: dict[object, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)
-    return _kept(table, list(first.values()), "deduplicate", "".join(_doubt(table, keys, label)))
+    doubt = "".join(_doubt(table, keys, data.label, "image" if images else "text"))
+    return _kept(table, list(first.values()), "deduplicate", doubt)
 
 
-def _doubt(table: Table, keys: Sequence[object], label: str) -> Iterator[str]:
+def _doubt(table: Table, keys: Sequence[object], label: str, what: str) -> Iterator[str]:
     if label in table.columns and (count := conflicts(keys, table.column(label))):
-        yield f"; {count} text{'s' * (count != 1)} stood with different labels: the first is kept"
+        yield f"; {count} {what}{'s' * (count != 1)} stood with different labels: the first is kept"
 
 
 def _kept(table: Table, rows: Sequence[int], step: str, more: str = "") -> Table:

@@ -31,10 +31,14 @@ class Splits:
     test: Table | None = None
 
     @property
+    def tables(self) -> list[Table]:
+        """Those that there are."""
+        return [table for table in (self.train, self.valid, self.test) if table is not None]
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """Lines about how the rows were read and cleaned, each once."""
-        tables = [table for table in (self.train, self.valid, self.test) if table is not None]
-        return tuple(dict.fromkeys(notice for table in tables for notice in table.notices))
+        return tuple(dict.fromkeys(notice for table in self.tables for notice in table.notices))
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def _checked(table: Table, data: Data, reads: Reads, beside: Collection[str]) ->
     columns = [*reads.columns, *(name for name in reads.maybe if name in table.columns)]
     every = tuple(dict.fromkeys([*columns, *beside]))
     check_columns(table.source, list(table.columns), data, every)
-    table = clean(table.select(every), data, columns, reads.blank)
+    table = clean(table.select(every), data, columns, reads.blank, images=reads.images)
     filled = [name for name in columns if name not in reads.blank]
     empty = {name: [row for row, value in enumerate(table.column(name)) if not value.strip()] for name in filled}
     found = {name: rows for name, rows in empty.items() if rows}

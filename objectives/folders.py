@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from objectives.errors import DataError
 from objectives.tables import Table, located, open_binary
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 COLUMNS = ("text", "label")
 """What a folder's rows are made of: an image's path below it, and its class."""
 
@@ -37,33 +38,57 @@ def read(path: str, key: str = "data.path") -> Table:
     rows = [(name, parts) for name in _names(path, key) if not _is_hidden(parts := PurePosixPath(name).parts)]
     while rows and all(len(parts) > 2 and parts[0] == rows[0][1][0] for _, parts in rows):
         rows = [(name, parts[1:]) for name, parts in rows]
+    loose = [name for name, parts in rows if len(parts) == 1 and PurePosixPath(name).suffix.lower() in SUFFIXES]
     rows = [(name, parts) for name, parts in rows if len(parts) > 1]
     if not rows:
         raise DataError(key, f"{source}: has no class; {_RIGHT}")
     for name, _ in rows:
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            raise DataError(key, f"{source}/{name}: is no image by its name; right is one of {', '.join(SUFFIXES)}")
-    return Table(dict(zip(COLUMNS, ([name for name, _ in rows], [parts[0] for _, parts in rows]), strict=True)), source)
+            right = f"right is one of {', '.join(SUFFIXES)}: move others away"
+            raise DataError(key, f"{source}/{name}: is no image by its name; {right}")
+    found = ([name for name, _ in rows], [parts[0] for _, parts in rows])
+    table = Table(dict(zip(COLUMNS, found, strict=True)), source, range(1, len(rows) + 1), counted="row")
+    if not loose:
+        return table
+    count = "1 image in no class's folder is" if len(loose) == 1 else f"{len(loose)} images in no class's folder are"
+    return table.noting(f"{count} left out: {', '.join(loose[:3])}{', ...' * (len(loose) > 3)}")
 
 
 def listed(path: str, key: str) -> Table:
     """All images of a folder or a .zip, in order of their paths, without classes; raises DataError naming `key`."""
     found = [(name, PurePosixPath(name)) for name in _names(path, key)]
-    names = [name for name, one in found if one.suffix.lower() in SUFFIXES and not _is_hidden(one.parts)]
+    there = [(name, one) for name, one in found if not _is_hidden(one.parts)]
+    names = [name for name, one in there if one.suffix.lower() in SUFFIXES]
     if not names:
         raise DataError(key, f"{located(path)}: has no image; right are {', '.join(SUFFIXES)}")
-    return Table({COLUMNS[0]: names}, located(path))
+    table = Table({COLUMNS[0]: names}, located(path))
+    others = len(there) - len(names)
+    count = "1 file is left out, no image by its name" if others == 1 else f"{others} files are left out, no images"
+    return table.noting(count) if others else table
 
 
 def images(table: Table, column: str, key: str) -> Iterator[bytes]:
     """The file of each row, one after the other; raises DataError where one is missing."""
+    for row, found in enumerate(each(table, column, key)):
+        if isinstance(found, str):
+            raise DataError(key, f"{named(table, row, table.column(column)[row])}: {found}")
+        yield found
+
+
+def each(table: Table, column: str, key: str) -> Iterator[bytes | str]:
+    """The same, with why it cannot be had in place of a file; raises DataError where an archive cannot be opened."""
     with _opened(table, key) as one:
-        for row, cell in enumerate(table.column(column)):
+        for cell in table.column(column):
             try:
-                found = one(cell)
-            except (OSError, KeyError, zipfile.BadZipFile) as error:
-                raise DataError(key, f"{named(table, row, cell)}: {_why(error, table)}") from None
+                found: bytes | str = one(cell) if cell.strip() else f"column {column!r} is empty; name an image's file"
+            except (OSError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+                found = _why(error, table)
             yield found
+
+
+def digests(table: Table, column: str, key: str) -> list[str]:
+    """What tells each image from others, wherever it lies: the sha256 of its file; raises DataError."""
+    return [hashlib.sha256(file).hexdigest() for file in images(table, column, key)]
 
 
 def digest(table: Table, column: str, key: str) -> bytes:
@@ -89,9 +114,10 @@ def named(table: Table, row: int, cell: str) -> str:
     cell = cell if len(cell) <= _LONGEST else f"{cell[:_LONGEST]}..."
     if table.files is not None:
         return f"{table.source}: {cell}"
-    if table.lines is None:
-        return f"{table.source}/{cell}" if are_here(table.source) else str(placed(table.source, cell).absolute())
-    return f"{table.place(row)}: {placed(table.source, cell)}"
+    if are_here(table.source):
+        return f"{table.source}/{cell}"
+    path = placed(table.source, cell).absolute()
+    return str(path) if table.lines is None else f"{table.place(row)}: {path}"
 
 
 def _why(error: Exception, table: Table) -> str:
@@ -99,6 +125,12 @@ def _why(error: Exception, table: Table) -> str:
         return f"no such image: {error.filename}"
     if isinstance(error, FileNotFoundError | KeyError):
         return "no such image; paths count from the table's folder"
+    if isinstance(error, NotImplementedError):
+        return "is packed by a method that is not read; pack it anew with deflate"
+    if isinstance(error, RuntimeError):
+        return "is encrypted; unpack it, and pack it anew without a password"
+    if isinstance(error, zipfile.BadZipFile | zlib.error):
+        return f"is damaged within its archive ({error}); copy it again"
     said = error.strerror if isinstance(error, OSError) else None  # without the path, which is named already
     return f"cannot be read: {said or error}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,9 @@ import numpy
 import torch
 from torch import Tensor, from_numpy
 
-from objectives import folders
+from objectives import decoding, folders
 from objectives.data import Table
-from objectives.errors import DataError, ModelError
+from objectives.errors import DataError
 from objectives.evaluation import Heed, unheeded
 
 _PLAIN = {"do_rescale": False, "do_normalize": False, "include_top": False}
@@ -34,7 +33,7 @@ class Sight:
     def pixels(self, file: bytes) -> Tensor:
         """An image of the size that the model wants: uint8 [channels, height, width]; ValueError where it is none."""
         plain = {name: value for name, value in _PLAIN.items() if hasattr(self.processor, name)}
-        found = self.processor(_decoded(file), return_tensors="np", **plain)["pixel_values"][0]
+        found = self.processor(decoding.decoded(file), return_tensors="np", **plain)["pixel_values"][0]
         return from_numpy(numpy.ascontiguousarray(found.clip(0, 255).round().astype("uint8")))
 
     def numbers(self, images: Sequence[Tensor]) -> Tensor:
@@ -70,10 +69,8 @@ def read(table: Table, column: str, sight: Sight, heed: Heed = unheeded) -> list
         name = folders.named(table, row, table.column(column)[row])
         try:
             found.append(sight.pixels(file))
-        except (OSError, ValueError, SyntaxError, NotImplementedError) as error:
-            why = str(error).partition("<")[0].strip() or type(error).__name__
-            seen = f"{name}: is no image that can be read ({why})"
-            raise DataError("data.text", f"{seen}; right is PNG or JPEG") from None
+        except decoding.UNREADABLE as error:
+            raise DataError("data.text", f"{name}: {decoding.why_not(error)}") from None
         if found[-1].shape != found[0].shape:
             seen = f"{_said(found[-1])} pixels as the model's processor leaves it, {_said(found[0])} those before"
             raise DataError("data.image_size", f"{name}: has {seen}; right is one size, such as 224")
@@ -102,27 +99,6 @@ def _shifted(images: Tensor, draws: Tensor) -> Tensor:
     xs = (torch.arange(width) + right).clamp(0, width - 1).to(images.device)
     row = torch.arange(rows, device=images.device)[:, None, None]
     return images.permute(0, 2, 3, 1)[row, ys[:, :, None], xs[:, None, :]].permute(0, 3, 1, 2).contiguous()
-
-
-def _decoded(file: bytes) -> Any:
-    """Upright and in colour, as a pipeline of transformers has it; ValueError where that would not be the image."""
-    image, image_ops = _pillow()
-    try:
-        with image.open(io.BytesIO(file)) as found:
-            upright = image_ops.exif_transpose(found)
-    except image.DecompressionBombError:
-        raise ValueError(f"it has more than {2 * image.MAX_IMAGE_PIXELS:,} pixels: make it smaller") from None
-    if upright.mode == "F" or (upright.mode.startswith("I") and upright.getextrema()[1] > 255):
-        raise ValueError("its greys have more than 8 bits, which would turn white or black: make them 8")
-    return upright.convert("RGB")
-
-
-def _pillow() -> tuple[Any, Any]:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise ModelError('task: images need the package Pillow; pip install "hpo-transfer[image]"') from None
-    return Image, ImageOps
 
 
 def _said(image: Tensor) -> str:

@@ -26,18 +26,25 @@ CODE = (
 )
 
 
-def ready(model: Model, *, allow_code: bool = False, cache: Path | None = None, heed: Heed = unheeded) -> Source:
+def ready(
+    model: Model,
+    *,
+    images: bool = False,
+    allow_code: bool = False,
+    cache: Path | None = None,
+    heed: Heed = unheeded,
+) -> Source:
     """Where the model is, a folder if it was behind a URL; raises ModelError where it could not be loaded.
 
-    Code that comes with a model is run only with `allow_code`; here none is run in any case. `cache` is the folder
-    for models of URLs; `heed` is called while one is fetched, and may raise.
+    It is to read `images`, or texts. Code that comes with a model is run only with `allow_code`; here none is run in
+    any case. `cache` is the folder for models of URLs; `heed` is called while one is fetched, and may raise.
     """
     _check_packages(model)
     source = located(model, allow_code=allow_code, cache=cache, heed=heed)
-    _check(source, model.pretrained)
+    _check(source, model.pretrained, images)
     if source.decoder is not None:
         with sources.of_decoder():
-            _check(source.decoder, model.pretrained)
+            _check(source.decoder, model.pretrained, images)
         _check_tokens(source, source.decoder)
     return source
 
@@ -91,9 +98,10 @@ def _check_packages(model: Model) -> None:
         )
 
 
-def _check(source: Source, pretrained: bool) -> None:
+def _check(source: Source, pretrained: bool, images: bool) -> None:
     found = _in_folder(source) if source.is_folder else hub.found(source)
     _check_files(source, found, pretrained)
+    _check_reads(source, found, images)
     _check_architecture(source, found)
 
 
@@ -129,6 +137,23 @@ def _check_files(source: Source, found: Found, pretrained: bool) -> None:
         f"model.name: cannot load {source.full_name}: {seen}; there is no file named model.safetensors: take another "
         f"model.revision or model, or save it anew with save_pretrained"
     )
+
+
+def _check_reads(source: Source, found: Found, images: bool) -> None:
+    """Refuse a model of texts where images are read, and the other way round, as far as its files say it."""
+    of_images, of_texts = not found.files.isdisjoint(_PROCESSORS), any(map(_of_tokenizer, found.files))
+    if of_images in (of_texts, images) or not found.complete:
+        return
+    its, wanted = ("images", "texts") if of_images else ("texts", "images")
+    right = "google/vit-base-patch16-224 or microsoft/resnet-50" if images else "minilm or distilbert"
+    raise ModelError(f"model.name: {source.full_name} reads {its}, and the task {wanted}; right is such as {right}")
+
+
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+
+
+def _of_tokenizer(name: str) -> bool:
+    return name.startswith(("tokenizer", "vocab", "merges")) or name.endswith(".model")
 
 
 def _check_architecture(source: Source, found: Found) -> None:

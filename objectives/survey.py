@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -133,8 +132,7 @@ def _read(settings: Transfer, table: data.Table) -> Sequence[str]:
     """What tells a row from others: its text, or a digest of its image."""
     if kinds.has_texts(settings):
         return kinds.texts(table, settings.data)
-    files = folders.images(table, settings.data.text, "data.text")
-    return [hashlib.sha256(file).hexdigest() for file in files]
+    return folders.digests(table, settings.data.text, "data.text")
 
 
 def _rows(look: _Look) -> None:

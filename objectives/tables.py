@@ -74,7 +74,8 @@ class Table:
 
     def where(self, index: int) -> str:
         """The same in few letters, for a table: `news.csv:3`; without lines the row of the split."""
-        number = f", row {index + 1}" if self.lines is None else f":{self.lines[index]}"
+        where = index + 1 if self.lines is None else self.lines[index]
+        number = f":{where}" if self.lines is not None and self.counted == "line" else f", row {where}"
         return f"{self.source.rpartition('/')[2]}{number}"
 
 
@@ -103,7 +104,8 @@ def read(
     with open_binary(path, key) as stream:
         suffix = Path(str(path)).suffix.lower()
         if suffix not in READERS:
-            raise DataError(key, f"{located(path)}: unknown suffix '{suffix}'; right is one of {', '.join(READERS)}")
+            right = f"right is one of {', '.join(READERS)}; images come in a folder or a .zip"
+            raise DataError(key, f"{located(path)}: unknown suffix '{suffix}'; {right}")
         file = _File(key, located(path), stream.read(), encoding, delimiter)
     if not file.raw.removeprefix(codecs.BOM_UTF8).strip():
         raise file.error("is empty; right is a header and rows, or a JSON object a line")
@@ -287,7 +289,8 @@ def _parquet(file: _File) -> Table:
     except (pyarrow.ArrowException, OSError) as error:
         raise file.error(f"is no Parquet file that can be read: {first_line(error)}; write or copy it again") from None
     columns = zip(table.column_names, table.columns, strict=True)
-    return Table({name: [as_text(value) for value in column.to_pylist()] for name, column in columns}, file.path)
+    found = {name: [as_text(value) for value in column.to_pylist()] for name, column in columns}
+    return Table(found, file.path, range(1, table.num_rows + 1), counted="row")
 
 
 def _xlsx(file: _File) -> Table:

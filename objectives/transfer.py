@@ -57,7 +57,8 @@ def prepare(settings: Transfer, host: Host, heed: Heed) -> str:
     Raises ObjectiveError, and what `heed` raises.
     """
     kinds.check(settings)
-    source = ready(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
+    images = not kinds.has_texts(settings)
+    source = ready(settings.model, images=images, allow_code=host.allow_code, cache=host.models, heed=heed)
     rows = read(settings, source, host.cache, heed)
     with importing():  # what the architecture brings
         outline = models.outline(settings.model, source, tasks.of(settings.task).head, rows.classes)

@@ -59,6 +59,7 @@ def check(  # noqa: PLR0913, PLR0917 - an argument an option
     found: dict[str, Any] = {"study": spec.to_dict(), "survey": None, "estimate": None}
     if data:
         fitting.check_inputs(spec, config.data_root, file, partial(options.say, err=True), overrides)
+        fitting.check_images(spec, config.data_root, file, overrides)
         model = inputs.check_models(spec, config, file)
     if not as_json:
         click.echo(studies.render(spec), nl=False)

@@ -132,6 +132,8 @@ def created(
     inputs.check_code(spec, config, study)
     inputs.check_models(spec, config, study)
     rows = fitting.check_inputs(spec, config.data_root, study, partial(options.say, err=True), changes)
+    if not store.has(spec.study):
+        fitting.check_images(spec, config.data_root, study, changes)
     models = inputs.identities(spec, config)
     spec = _warmed(config, spec)
     return store.create(spec, rows, models, more=more).spec
@@ -194,7 +196,8 @@ def viewed(config: Config, spec: StudySpec) -> Iterator[live.View]:
     from hpo import spec as studies
 
     drawn = "listed points" if spec.points else spec.sampler.kind
-    title = f"{spec.study}: {spec.trials} trials, {drawn} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
+    many = "1 trial" if spec.trials == 1 else f"{spec.trials} trials"
+    title = f"{spec.study}: {many}, {drawn} + {spec.pruner.kind}, {spec.direction} {spec.metric}"
     click.echo(title, err=True)
     click.echo(studies.subject(spec, config.data_root), err=True)
     with report.read(config) as rows, live.View(live.Look(rows, spec.study)) as view:

@@ -256,9 +256,10 @@ def predict(  # noqa: PLR0913, PLR0917 - an argument an option
     from hpo import tables
 
     options.check_out(out, ".csv", ".json")
-    found = predicting.label(
-        options.allowing(config, allow_code), model, predicting.rows(file, encoding, delimiter), text
-    )
+    rows = predicting.rows(file, encoding, delimiter)
+    for notice in rows.notices:
+        options.say(notice, err=True)
+    found = predicting.label(options.allowing(config, allow_code), model, rows, text)
     is_json = as_json or (out is not None and out.suffix == ".json")
     written = tables.as_json(found) if is_json else tables.as_csv(found)
     if out is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from hpo import card, inspection, predict, spec
 from hpo.config import Config
@@ -37,22 +38,23 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_paths_count_from_the_tables_folder(
-    config: Config, model: Path, asked: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    (tmp_path / "rows.csv").write_text("text\nphotos/a.png\n/b.png\n")
-    said = predict.label(config, model, predict.rows(str(tmp_path / "rows.csv"), None, None), None)
-    assert (asked[0]["texts"], asked[0]["source"]) == (["photos/a.png", "/b.png"], str(tmp_path / "rows.csv"))
-    assert said[0] == {"text": "photos/a.png", "prediction": "cat", "probability": 0.9}
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder with one image in it."""
     (tmp_path / "photos" / "__MACOSX").mkdir(parents=True)
-    for name in ("a.png", "notes.txt", "__MACOSX/b.png"):
+    for name in ("notes.txt", "__MACOSX/b.png"):
         (tmp_path / "photos" / name).touch()
+    Image.new("L", (8, 8)).save(tmp_path / "photos" / "a.png")
     return tmp_path / "photos"
+
+
+def test_paths_count_from_the_tables_folder(
+    config: Config, model: Path, asked: list[dict[str, Any]], tmp_path: Path, photos: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text(f"text\nphotos/a.png\n{photos}/a.png\n")
+    said = predict.label(config, model, predict.rows(str(tmp_path / "rows.csv"), None, None), None)
+    assert (asked[0]["texts"], asked[0]["source"]) == (["photos/a.png", f"{photos}/a.png"], str(tmp_path / "rows.csv"))
+    assert said[0] == {"text": "photos/a.png", "prediction": "cat", "probability": 0.9}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -64,6 +66,18 @@ def test_all_images_of_a_folder_or_archive(
         (model / card.NOTE).write_text(json.dumps(NOTE | {"text": column}))
         predict.label(config, model, predict.rows(source, None, None), None)
     assert [(one["texts"], one["source"]) for one in asked] == [(["a.png"], source)] * 2
+
+
+def test_images_that_cannot_be_read_are_all_named(
+    config: Config, model: Path, asked: list[dict[str, Any]], photos: Path, tmp_path: Path
+) -> None:
+    (photos / "b.png").write_text("no image")
+    (tmp_path / "rows.csv").write_text("text\nphotos/a.png\nphotos/b.png\nphotos/c.png\n")
+    with pytest.raises(
+        HpoError, match=r"^/.*rows\.csv, line 3: .*b\.png: is no image .*: .*rows\.csv, line 4: .*c\.png$"
+    ):
+        predict.label(config, model, predict.rows(str(tmp_path / "rows.csv"), None, None), None)
+    assert not asked
 
 
 def test_images_are_no_rows_of_a_model_of_texts(config: Config, model: Path, photos: Path) -> None:

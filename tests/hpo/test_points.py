@@ -67,6 +67,12 @@ def test_a_queued_point_has_the_objectives_own_values_where_it_names_none(listed
         SpecError, match=r"training\.seed: the objective's own, null, is not in the list; name one of 1, 2"
     ):
         spec.point(found, asked[:1])
+    for twice, message in (
+        (asked + asked[1:], r"training\.seed=1: training\.seed is given twice; leave one out"),
+        (["training.seed=1.5"], r"study [\w-]+: training\.seed: 1\.5 is outside"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            spec.point(found, twice)
     with pytest.raises(SpecError, match=r"enqueue\.0\.training\.seed: the objective's own"):
         listed(points + "enqueue: [{}]\n")
 
@@ -117,7 +123,7 @@ def test_a_value_is_told_once_and_true_is_not_one() -> None:
         ("[{}, {training.batch_size: 0}]", "points.1.training.batch_size: 0 is too low; it must be at least 1"),
         ("[{data.path: a.csv}]", "points.0.data.path: cannot be searched: trials on other rows"),
         ("[{training.batch_size: 8}, {training.batch_size: 8}]", "points.1: is points.0 again; remove one"),
-        ("[{training.epochs: 1}]", "points.0.training.epochs: a pruner compares trials of one length"),
+        ("[{training.epochs: 1}]", "points: training.epochs: a pruner compares trials of one length"),
         ("[{training.warmup_ratio: 0.1, training.warmup_steps: 2}]", "points.0: training: warmup_ratio and warmup"),
         ("[3]", "points: 3 is not a mapping of settings"),
         ("[{}]\nsampler: random", "sampler: points run as they are listed, nothing is drawn; remove sampler"),

@@ -94,7 +94,7 @@ def _png(pixels: Any) -> bytes:
         ("rows.zip", b"PK", "rows.zip: is no .zip that can be read (File is not a zip file); copy it again"),
     ],
 )
-def test_images_that_cannot_beread(drawn: Path, checkpoint: Checkpoint, name: str, content: bytes, said: str) -> None:
+def test_images_that_cannot_be_read(drawn: Path, checkpoint: Checkpoint, name: str, content: bytes, said: str) -> None:
     (drawn / name).write_bytes(content)
     path = drawn / name if name.startswith("rows") else drawn
     with pytest.raises(ObjectiveError) as caught:
@@ -122,7 +122,7 @@ def test_images_that_would_be_others_or_end_the_trial(
     assert "\n" not in str(caught.value)
 
 
-def test_greys_of_many_bits_that_are_of_eight_areread(drawn: Path, checkpoint: Checkpoint) -> None:
+def test_greys_of_many_bits_that_are_of_eight_are_read(drawn: Path, checkpoint: Checkpoint) -> None:
     (drawn / "dark" / "9.png").write_bytes(_png(numpy.full((14, 20), 255, "uint16")))
     assert read(study(drawn, checkpoint("vit"), split={"valid": 2, "test": 0}))
 

@@ -340,3 +340,12 @@ print(trial.run(wanted, lambda _: None, host=Host("cpu", allow_code=True)).train
 )
 def test_what_people_read_holds_no_login(written: str, shown: str) -> None:
     assert without_login(written) == shown
+
+
+@pytest.mark.parametrize(("family", "images"), [("bert", True), ("vit", False)])
+def test_a_model_reads_what_the_task_has(checkpoint: Checkpoint, family: str, images: bool) -> None:
+    model = Model(name=str(checkpoint(family)))
+    assert ready(model, images=not images).where == model.name
+    its, wanted = ("texts", "images") if images else ("images", "texts")
+    with pytest.raises(ModelError, match=rf"model\.name: .* reads {its}, and the task {wanted}; right is such as "):
+        ready(model, images=images)

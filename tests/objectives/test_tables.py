@@ -66,6 +66,7 @@ def test_values_become_text_as_people_write_them(write, tmp_path):
     stored = data.read(parquet(tmp_path / "a.parquet", {"i": [1, None], "f": [2.0, 2.5], "b": [True, False]}))
     assert stored.columns == {"i": ["1", ""], "f": ["2", "2.5"], "b": ["true", "false"]}
     assert stored.place(1).endswith("a.parquet, row 2")
+    assert stored.take([1]).where(0) == "a.parquet, row 2"
 
 
 def test_a_url_is_read_through_fsspec(write):
@@ -80,9 +81,9 @@ FILES = [
     (
         "a.txt",
         CSV,
-        f"unknown suffix '.txt'; right is one of {', '.join(READERS)}",
+        f"unknown suffix '.txt'; right is one of {', '.join(READERS)}; images come in a folder or a .zip",
     ),
-    ("a", CSV, f"unknown suffix ''; right is one of {', '.join(READERS)}"),
+    ("a", CSV, f"unknown suffix ''; right is one of {', '.join(READERS)}; images come in a folder or a .zip"),
     (
         "a.csv",
         "é,ü,ß\n".encode() + b"\xff,x,y\n",
