@@ -36,7 +36,7 @@ def main() -> int:
 
 def _found(asked: dict[str, Any], host: Host) -> list[Any]:
     if "model" in asked:
-        model, source = Path(asked["model"]), asked["source"]
+        model, source = Path(asked["model"]), asked.get("source", "rows")
         return [*objective.predict(model, asked["texts"], asked.get("pairs"), host, source=source)]
     wanted = settings.parse(asked["settings"])
     assert isinstance(wanted, settings.Transfer)  # noqa: S101 - a simulated one has no texts

@@ -101,7 +101,7 @@ def test_chinese_comes_out_of_every_command_as_it_went_in(
     searched = f"search.model.name=['{model}']"
     words = [word for value in (*short, f"model.name={model}", searched) for word in ("--set", value)]
     said = hpo("launch", "-s", "news-zh", "--as", "新闻研究", *words).stderr
-    assert said.startswith("新闻研究: 1 trials, tpe + none, maximize recall[体育]\n")
+    assert said.startswith("新闻研究: 1 trial, tpe + none, maximize recall[体育]\n")
     assert f"text-classification with {model}\n" in said
     assert "新闻研究: 1 complete, 0 pruned, 0 failed" in said
 
