@@ -1,4 +1,4 @@
-"""Whether a device computes faster in 16 bits than in 32: measured once, kept for all."""
+"""Whether a device computes faster in 16 bits, or by oneDNN: measured once, kept for all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
+from objectives.products import product, there_are
+
 ENOUGH = 1.2
 """Times as fast as in 32 bits, at the least: what gains less is not worth other last digits."""
 HOPELESS = 4.0
@@ -23,6 +25,9 @@ TIMES = 4
 FILE = "precision.json"
 _SHAPES = {"cpu": (8, 32, 384), "cuda": (32, 128, 768)}  # rows, tokens, size
 _HEAD = 64
+_LAYER = (256, 384, 1536)  # tokens, columns, rows
+_ONEDNN = "products by oneDNN"
+Layer = Callable[[Tensor, Tensor], Tensor]
 
 
 def gain(device: torch.device, dtype: torch.dtype, folder: Path | None) -> float:
@@ -50,10 +55,18 @@ def named(device: torch.device) -> str:
     return " ".join([*model, torch.backends.cpu.get_cpu_capability(), *numbers])
 
 
+def products(folder: Path | None) -> float:
+    """How many times as fast as torch's own the products of a layer in fp32 are by oneDNN, on one thread of the CPU.
+
+    The answer is kept as that of `gain`.
+    """
+    return _kept("cpu", named(torch.device("cpu")), _ONEDNN, folder)
+
+
 @lru_cache
-def _kept(where: str, name: str, dtype: str, folder: Path | None) -> float:
-    key = f"{name}, torch {torch.__version__}, {dtype}"
-    measure = partial(measured, where, getattr(torch, dtype))
+def _kept(where: str, name: str, what: str, folder: Path | None) -> float:
+    key = f"{name}, torch {torch.__version__}, {what}"
+    measure = by_onednn if what == _ONEDNN else partial(measured, where, getattr(torch, what))
     if folder is None:
         return measure()
     try:
@@ -88,13 +101,37 @@ def measured(where: str, dtype: torch.dtype) -> float:
 
     On a CPU one thread computes, and its own time counts: neither other processes nor the number of threads matter.
     """
+    quick = where == "cpu" and by_onednn() >= ENOUGH  # as layers in fp32 would be
     with _alone(where):
-        single, half = (_seconds(where, which) for which in (None, dtype))
+        single, half = _seconds(where, None, product if quick else linear), _seconds(where, dtype)
         plain, other = single(), half()
         if other > HOPELESS * plain:
             return plain / other
         pairs = [(single(), half()) for _ in range(TIMES)]  # in turns: what slows one slows the other
         return min(plain for plain, _ in pairs) / min(other for _, other in pairs)
+
+
+def by_onednn() -> float:
+    """The seconds of a layer forward and backward by torch's own products by those by oneDNN's, the least of a few."""
+    if not there_are():
+        return 0.0
+    with _alone("cpu"):
+        plain, other = (_seconds_by(which) for which in (linear, product))
+        pairs = [(plain(), other()) for _ in range(1 + TIMES)]
+        return min(one for one, _ in pairs[1:]) / min(two for _, two in pairs[1:])
+
+
+def _seconds_by(layer: Layer) -> Callable[[], float]:
+    source, (tokens, columns, rows) = torch.Generator().manual_seed(0), _LAYER
+    states, weight = (torch.randn(n, columns, generator=source).requires_grad_() for n in (tokens, rows))
+
+    def run() -> float:
+        began = time.thread_time()
+        with torch.enable_grad():
+            torch.autograd.grad(layer(states, weight).sum(), [states, weight])
+        return time.thread_time() - began
+
+    return run
 
 
 @contextmanager
@@ -109,7 +146,7 @@ def _alone(where: str) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _seconds(where: str, dtype: torch.dtype | None) -> Callable[[], float]:
+def _seconds(where: str, dtype: torch.dtype | None, layer: Layer = linear) -> Callable[[], float]:
     """What takes the time of a block forward and backward, its weights and gradients in fp32."""
     kind = where.partition(":")[0]
     rows, tokens, size = _SHAPES[kind]
@@ -125,20 +162,20 @@ def _seconds(where: str, dtype: torch.dtype | None) -> Callable[[], float]:
     def run() -> float:
         began = clock()
         with torch.enable_grad(), torch.autocast(kind, dtype, enabled=dtype is not None):
-            answer = _block(states, *weights)
+            answer = _block(layer, states, *weights)
         torch.autograd.grad(answer.sum(), [states, *weights])
         return clock() - began
 
     return run
 
 
-def _block(states: Tensor, joint: Tensor, out: Tensor, wide: Tensor, narrow: Tensor) -> Tensor:
+def _block(layer: Layer, states: Tensor, joint: Tensor, out: Tensor, wide: Tensor, narrow: Tensor) -> Tensor:
     """A layer of an encoder, [rows, tokens, size] to the same."""
     rows, tokens, size = states.shape
-    query, key, value = linear(states, joint).view(rows, tokens, 3, -1, _HEAD).permute(2, 0, 3, 1, 4)
+    query, key, value = layer(states, joint).view(rows, tokens, 3, -1, _HEAD).permute(2, 0, 3, 1, 4)
     seen = scaled_dot_product_attention(query, key, value, dropout_p=0.1).transpose(1, 2).flatten(2)
-    states = layer_norm(states + linear(seen, out), (size,))
-    return layer_norm(states + linear(gelu(linear(states, wide)), narrow), (size,))
+    states = layer_norm(states + layer(seen, out), (size,))
+    return layer_norm(states + layer(gelu(layer(states, wide)), narrow), (size,))
 
 
 def _gpu_clock(where: str) -> float:

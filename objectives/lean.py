@@ -12,10 +12,11 @@ from typing import Any
 
 from objectives.adapters import is_wrapped
 from objectives.chances import quick_dropout
-from objectives.devices import Machine
+from objectives.devices import ONEDNN, Machine
 from objectives.lastblock import first_token, without_keys
 from objectives.layers import FAMILIES
 from objectives.optimizers import ELEMENTWISE
+from objectives.products import onednn_products
 from objectives.ragged import attention_in_fp32, without_padding
 from objectives.vocabulary import used_embeddings
 
@@ -23,13 +24,14 @@ from objectives.vocabulary import used_embeddings
 @dataclass(frozen=True)
 class Case:
     """A model that is to be trained, its head's `pooling`, None where it reads every token, where, by which optimizer,
-    and what tells its `tokens`."""
+    what tells its `tokens`, and whether layers are to be by oneDNN."""
 
     model: Any
     pooling: str | None
     machine: Machine
     optimizer: str
     tokens: Callable[[], Collection[int]]
+    onednn: bool = False
 
 
 def lighten(case: Case) -> list[str]:
@@ -42,6 +44,10 @@ def lighten(case: Case) -> list[str]:
     if known is None or not known.given or twice or is_wrapped(case.model):
         return []
     return [name for name, piece in _PIECES.items() if piece(case)]
+
+
+def _onednn_products(case: Case) -> bool:
+    return case.onednn and onednn_products(case.model)
 
 
 def _without_padding(case: Case) -> bool:
@@ -70,6 +76,7 @@ def _quick_dropout(case: Case) -> bool:
 
 
 _PIECES: dict[str, Callable[[Case], bool]] = {
+    ONEDNN: _onednn_products,  # first: numbers of tokens go by it
     "without_padding": _without_padding,
     "first_token": _first_token,
     "without_keys": _without_keys,

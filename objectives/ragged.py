@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from objectives import byrow
+from objectives import byrow, products
 from objectives.attention import attend
 from objectives.devices import Machine
 from objectives.layers import at, prefix
 
-ALIKE = {"bf16": 32}
-"""What numbers of tokens are multiples of, by precision: oneDNN compiles products in bf16 for each new size."""
+ALIKE = {"bf16": 32, "onednn": 32}
+"""What numbers of tokens are multiples of, by precision: oneDNN compiles products for each new size, all in bf16."""
 _RAGGED = "hpo_ragged"
 _THROUGH_INTERFACE = (
     *("albert", "bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta"),
@@ -40,7 +40,8 @@ def without_padding(model: Any, machine: Machine) -> bool:
     path = _PADDED.get(model.config.model_type)
     if path is None and not by_sdpa(model):
         return False
-    ragged = _Ragged(len(blocks) - 1, by_row=path is None, alike=ALIKE.get(machine.precision, 1))
+    alike = ALIKE.get("onednn" if products.are_in(model) else machine.precision, 1)
+    ragged = _Ragged(len(blocks) - 1, by_row=path is None, alike=alike)
     model.register_forward_pre_hook(ragged.begin, with_kwargs=True)
     for block in dict.fromkeys(blocks):
         block.register_forward_pre_hook(ragged.enter, with_kwargs=True)

@@ -63,7 +63,7 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     seen = _glimpse(settings, model, lesson, schedule, machine, host.cache, clock)
     lesson = transfer.on_states(lesson, seen.rows) if seen else lesson
     with watch("load"):
-        transfer.lightened(settings, model, rows, machine)
+        transfer.lightened(settings, model, rows, machine, host.measured)
         state = trainer.start(model, training, schedule, machine)
         machine.finish()
     school, pooled = trainer.School(state, lesson, training, schedule, machine), seen is not None and seen.pooled

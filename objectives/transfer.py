@@ -88,9 +88,8 @@ def run(
             rows = read(settings, source, host.cache, heed)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
         begun, once = replace(room), _Once(report)
-        work = _Work(
-            settings, source, rows, lesson, machine, watch, room, begun, once, heed, host.cache, resume, earlier
-        )
+        known = (host.cache, resume, earlier, host.measured)
+        work = _Work(settings, source, rows, lesson, machine, watch, room, begun, once, heed, *known)
         parts.free()  # what the last trial left
         try:
             return parts.fitting(work.train, room.train)
@@ -127,6 +126,7 @@ class _Work:
     cache: Cache | None
     resume: Snapshot | None
     earlier: Mapping[str, Any]
+    measured: Path | None
 
     def train(self, rows_at_once: int) -> Result:
         """From the first step, or from the snapshot where it was made alike, to the end."""
@@ -138,7 +138,7 @@ class _Work:
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}
         lesson, frozen = self._recalled(model, schedule, which) or (self.lesson, {})
         with watch("load"):
-            pieces = lightened(self.settings, model, self.rows, self.machine)
+            pieces = lightened(self.settings, model, self.rows, self.machine, self.measured, self.earlier.get("lean"))
             how = {"cached": bool(frozen), "lean": pieces, "model_identity": which, "versions": self._versions(model)}
             state = trainer.start(model, training, schedule, self.machine)
             if self.resume is not None and _fits(self.resume, self._runtime(how)):
@@ -262,11 +262,23 @@ def pooling_of(settings: Transfer) -> str | None:
     return settings.model.pooling if models.HEADS[tasks.of(settings.task).head].pools else None
 
 
-def lightened(settings: Transfer, model: Any, rows: Rows, machine: devices.Machine) -> list[str]:
-    """Leave out of this training what no result needs; the names of the pieces, none where matrices are rounded."""
+def lightened(
+    settings: Transfer,
+    model: Any,
+    rows: Rows,
+    machine: devices.Machine,
+    measured: Path | None,
+    before: object = None,
+) -> list[str]:
+    """Leave out of this training what no result needs; the names of the pieces, none where matrices are rounded.
+
+    Whether layers are by oneDNN is as among the pieces `before`, or as it stands in the folder `measured`.
+    """
     if quantized.is_quantized(model):
         return []
-    return lean.lighten(lean.Case(model, pooling_of(settings), machine, settings.training.optimizer, rows.tokens))
+    pooling, optimizer = pooling_of(settings), settings.training.optimizer
+    onednn = devices.by_onednn(machine, before, measured)
+    return lean.lighten(lean.Case(model, pooling, machine, optimizer, rows.tokens, onednn))
 
 
 def lesson_of(settings: Transfer, rows: Rows, device: torch.device) -> trainer.Lesson:
