@@ -73,7 +73,7 @@ class Table:
         return f"{self.source}, {number}"
 
     def where(self, index: int) -> str:
-        """The same in few letters, for a table: `news.csv:3`; without lines the row of the split."""
+        """The same in few letters: `news.csv:3`, or `news.parquet, row 3`; without lines the row of the split."""
         where = index + 1 if self.lines is None else self.lines[index]
         number = f":{where}" if self.lines is not None and self.counted == "line" else f", row {where}"
         return f"{self.source.rpartition('/')[2]}{number}"

@@ -84,7 +84,7 @@ def test_a_hub_s_class_labels_become_their_names(monkeypatch):
     assert set(train.column("label")) == {"ham", "spam"}
     assert (train.place(3), train.where(3)) == (
         f"some/set, train, row {train.lines[3]}",
-        f"set, train:{train.lines[3]}",
+        f"set, train, row {train.lines[3]}",
     )
     assert train.lines[-1] > len(train), "rows of the data set, not of the split"
     loaded["train"] = datasets.Dataset.from_dict({**rows, "label": [0, 1] * 9 + [-1, None]}, features=features)
