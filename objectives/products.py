@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,10 +30,25 @@ def product(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 
 def onednn_products(model: Any) -> bool:
     """Let a model's layers in fp32 be oneDNN's; whether there are any that are large enough."""
+    return bool(_made(model))
+
+
+@contextmanager
+def for_a_while(model: Any) -> Iterator[None]:
+    """Let a model's layers in fp32 be oneDNN's, and torch's again at the end."""
+    layers = _made(model)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.__class__ = nn.Linear
+
+
+def _made(model: Any) -> list[nn.Linear]:
     layers = [part for part in model.modules() if type(part) is nn.Linear and min(part.weight.shape) >= LEAST]
     for layer in layers:
         layer.__class__ = _Linear
-    return bool(layers)
+    return layers
 
 
 def are_in(model: Any) -> bool:

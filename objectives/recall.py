@@ -7,7 +7,7 @@ import logging
 import math
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +27,7 @@ from objectives.digests import hashed, setting, tokens, weights
 from objectives.evaluation import Heed, unheeded
 from objectives.parts import ran_out
 from objectives.pooling import POOLINGS
+from objectives.products import for_a_while
 from objectives.worth import Collate, Course, Frozen, Part
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,8 @@ class _Library:
         self.rows, self.parts, self.own = offered.rows, offered.parts, offered.own
         self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
         computed_by = weights(self.frozen.model, max(part.depth for part in self.parts), self.frozen.which, heed)
-        where = f"{FORMAT} {BATCH} {setting(self.frozen.model, self.machine)}"
+        by = " oneDNN" if self.frozen.onednn else ""
+        where = f"{FORMAT} {BATCH}{by} {setting(self.frozen.model, self.machine)}"
         self.keys = {
             (name, part): hashed([where, computed_by[part.depth], digest, json.dumps(asdict(part))])
             for name, digest in self.digests.items()
@@ -182,7 +184,8 @@ Reader = Callable[[Sequence[Example]], dict[Part, Tensor]]
 def reading(frozen: Frozen, machine: Machine, parts: Iterable[Part]) -> Iterator[Reader]:
     """What computes these parts of a batch, each [tokens or rows, size]."""
     model = frozen.model.to(machine.device).eval()
-    with watched(model, {part.depth for part in parts}) as found:
+    products = for_a_while(model) if frozen.onednn else nullcontext()
+    with products, watched(model, {part.depth for part in parts}) as found:
 
         @torch.inference_mode()
         def read(examples: Sequence[Example]) -> dict[Part, Tensor]:

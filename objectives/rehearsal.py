@@ -28,6 +28,7 @@ from objectives.settings import Training, Transfer
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
 from objectives.unfreezing import thawed
+from objectives.worth import Frozen
 
 TIMED = 4
 """Steps whose time is taken, after one that warms up."""
@@ -60,7 +61,8 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
         model = transfer.load(settings, source, rows, machine)
     clock = _Clock(machine)
     lesson = replace(transfer.lesson_of(settings, rows, machine.device), scores=lambda *_: ({}, {}))
-    seen = _glimpse(settings, model, lesson, schedule, machine, host.cache, clock)
+    frozen = transfer.frozen_of(settings, model, lesson, machine, host.measured)
+    seen = _glimpse(settings, frozen, lesson, schedule, machine, host.cache, clock)
     lesson = transfer.on_states(lesson, seen.rows) if seen else lesson
     with watch("load"):
         transfer.lightened(settings, model, rows, machine, host.measured)
@@ -103,7 +105,7 @@ def _unfrozen(model: Any, training: Training) -> Iterator[tuple[int, int] | None
 
 def _glimpse(
     settings: Transfer,
-    model: Any,
+    frozen: Frozen | None,
     lesson: trainer.Lesson,
     schedule: Plan,
     machine: Machine,
@@ -111,8 +113,7 @@ def _glimpse(
     clock: _Clock,
 ) -> Glimpse | None:
     """Where a trial would compute its frozen blocks once: the states of the rows to come, these blocks taken out."""
-    frozen = transfer.frozen_of(settings, model, lesson)
-    if cache is None or frozen is None or quantized.is_quantized(model):
+    if cache is None or frozen is None or quantized.is_quantized(frozen.model):
         return None
     splits = {"train": lesson.train, "valid": lesson.valid}
     offer = offered(frozen, splits, transfer.course_of(schedule), machine, cache)

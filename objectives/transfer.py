@@ -173,7 +173,8 @@ class _Work:
 
         None: each batch runs them. A trial that continues does as it did before.
         """
-        frozen, before = frozen_of(self.settings, model, self.lesson), self.earlier.get("cached")
+        frozen = frozen_of(self.settings, model, self.lesson, self.machine, self.measured)
+        before = self.earlier.get("cached")
         if self.cache is None or frozen is None or before is False:
             return None
         if quantized.is_quantized(model):
@@ -313,7 +314,9 @@ def _varied(batch: Batch, augmentation: str) -> Batch:
     return replace(batch, inputs={name: images.varied(some, augmentation) for name, some in batch.inputs.items()})
 
 
-def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.Frozen | None:
+def frozen_of(
+    settings: Transfer, model: Any, lesson: trainer.Lesson, machine: devices.Machine, measured: Path | None
+) -> worth.Frozen | None:
     """What of the model computes the same for a row each time; None where nothing does."""
     chosen = settings.model
     anew = chosen.frozen_dropout or lesson.redraw or chosen.adapter in WRAPPING
@@ -321,7 +324,8 @@ def frozen_of(settings: Transfer, model: Any, lesson: trainer.Lesson) -> worth.F
     if not depth:
         return None
     whole = chosen.adapter == "none" and not chosen.reinit_layers
-    return worth.Frozen(model, depth, pooling_of(settings), lesson.collate, whole=whole)
+    onednn = devices.by_onednn(machine, measured=measured)
+    return worth.Frozen(model, depth, pooling_of(settings), lesson.collate, whole=whole, onednn=onednn)
 
 
 def course_of(schedule: Plan) -> worth.Course:

@@ -45,7 +45,7 @@ class Frozen:
     how rows become a batch.
 
     `which` tells its weights from others, as `identity` does; None where no files do. Where it is not `whole` the
-    blocks after these are not those of other trials.
+    blocks after these are not those of other trials. With `onednn` its layers in fp32 are computed by oneDNN.
     """
 
     model: Any
@@ -54,6 +54,7 @@ class Frozen:
     collate: Collate
     which: str | None = None
     whole: bool = True
+    onednn: bool = False
 
     @property
     def size(self) -> int:

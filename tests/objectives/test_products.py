@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from objectives import devices, gain, products, ragged, settings, trial
+from objectives.cache import Cache
 from objectives.evaluation import Evaluation, Result
 from objectives.host import Host
 
@@ -47,9 +48,9 @@ def chosen(checkpoint: Checkpoint, rows: Path) -> Callable[..., settings.Setting
     return choose
 
 
-def run(chosen: settings.Settings, **how: Any) -> tuple[list[Evaluation], Result]:
+def run(chosen: settings.Settings, cache: Cache | None = None, **how: Any) -> tuple[list[Evaluation], Result]:
     seen: list[Evaluation] = []
-    return seen, trial.run(chosen, seen.append, host=Host("cpu", 1), **how)
+    return seen, trial.run(chosen, seen.append, host=Host("cpu", 1, cache=cache), **how)
 
 
 @pytest.mark.parametrize("shape", [(7,), (2, 3), (5, 1, 4)])
@@ -101,6 +102,31 @@ def test_trials_learn_the_same(
     assert result.facts["lean"] == [devices.ONEDNN, *before.facts["lean"]]
     for one, other in zip(found, plain, strict=True):
         assert one.metrics["val_loss"] == pytest.approx(other.metrics["val_loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", [family for family in CONFIGS if family != "albert"])
+def test_frozen_blocks_are_computed_so_for_the_cache(
+    chosen: Callable[..., settings.Settings], gained: Callable[[float], None], tmp_path: Path, family: str
+) -> None:
+    mine = chosen(family, **{"training.optimizer": "sgd", "model.frozen_layers": 1})
+    cache, built, losses = Cache(tmp_path / "cache", trials=9), [], []
+    for times in (1.0, 2.0, 2.0):
+        gained(times)
+        found, result = run(mine, cache)
+        assert result.facts["cached"]
+        assert (devices.ONEDNN in result.facts["lean"]) == (times > 1)
+        built.append(result.facts["frozen"]["built"] > 0)
+        losses.append([one.metrics["val_loss"] for one in found])
+    assert built == [True, True, False], "other digits are kept apart"
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[1] == losses[2]
+
+
+def test_layers_are_torchs_again_after_a_while() -> None:
+    model = nn.Sequential(nn.Linear(256, 256), nn.Linear(256, 4))
+    with products.for_a_while(model):
+        assert products.are_in(model)
+    assert not products.are_in(model)
 
 
 @pytest.mark.parametrize(
