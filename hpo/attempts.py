@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from hpo import rows
+from hpo.lifetime import UNTIL
 from hpo.wishes import HOLDS
 
 Ending = Literal["complete", "pruned", "fail", "cancelled", "released", "died"]
@@ -162,9 +163,9 @@ def explain(connection: Connection, claim: Claim, error: str | None, place: str 
 
 
 _END = text(
-    """
+    f"""
     UPDATE hpo.attempts
-    SET ended = clock_timestamp(), outcome = :ending, error = :error, place = :place,
+    SET ended = {UNTIL.format(attempt="attempts")}, outcome = :ending, error = :error, place = :place,
         current = :ending IN ('released', 'died')
     WHERE trial_id = :trial AND attempt = :attempt AND ended IS NULL
     """
@@ -179,14 +180,14 @@ def end(
     error: str | None = None,
     place: str | None = None,
 ) -> None:
-    """Close an open attempt; a trial that is finished has no current one."""
+    """Close an open attempt, at its last beat where it was heard of no more; a finished trial has no current one."""
     connection.execute(_END, {"trial": trial_id, "attempt": attempt, "ending": ending, "error": error, "place": place})
 
 
 _CORRECT = text(
-    """
+    f"""
     UPDATE hpo.attempts
-    SET current = false, ended = coalesce(ended, clock_timestamp()), outcome = :ending, error = coalesce(:error, error)
+    SET current = false, ended = {UNTIL.format(attempt="attempts")}, outcome = :ending, error = coalesce(:error, error)
     WHERE trial_id = :trial AND attempt = :attempt
     """
 )

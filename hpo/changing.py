@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from hpo import claims, rows, spec
 from hpo.errors import StudyError
+from hpo.lifetime import ALIVE, UNTIL
 from hpo.store import CREATE_LOCK, Plan, Store
 
 _TAKEN = text(
@@ -15,8 +16,8 @@ _TAKEN = text(
     "WHERE n.study_id = s.study_id) OR EXISTS (SELECT FROM trials t WHERE t.study_id = s.study_id)))"
 )
 _LIVE = text(
-    "SELECT count(*) FROM hpo.attempts WHERE study_id = :study AND current AND ended IS NULL "
-    "AND beat >= clock_timestamp() - grace"
+    "SELECT count(*) FROM hpo.attempts a WHERE study_id = :study AND current AND ended IS NULL "
+    f"AND {ALIVE.format(attempt='a')}"
 )
 _RENAME = text("UPDATE hpo.plans SET spec = CAST(:spec AS json) WHERE study_id = :study")
 
@@ -73,11 +74,11 @@ _OURS = {
 }
 # What runs there does not run here: a copied trial that is not finished waits for a worker.
 _ATTEMPTS = text(
-    """
+    f"""
     INSERT INTO hpo.attempts (trial_id, attempt, study_id, worker, host, pid, started, beat, grace, ended, outcome,
                               error, place, facts, current)
     SELECT n.trial_id, attempt, n.study_id, worker, host, pid, started, beat, grace,
-           coalesce(ended, clock_timestamp()), coalesce(outcome, 'released'), error, place, facts, current
+           {UNTIL.format(attempt="a")}, coalesce(outcome, 'released'), error, place, facts, current
     FROM hpo.attempts a JOIN trials o USING (trial_id) JOIN trials n USING (number)
     WHERE o.study_id = :old AND n.study_id = :new
     """

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from hpo.config import Config
 from hpo.database import Database, connect
 from hpo.errors import DatabaseError, StudyError, no_study
+from hpo.lifetime import ALIVE, UNTIL
 
 Row = dict[str, Any]
 """One row of a view, by column."""
@@ -29,14 +30,14 @@ _STUDY = (
 )
 _OLD = "the database's schema hpo is older than this package; run: hpo db upgrade"
 
-_WORKERS = """
+_WORKERS = f"""
 SELECT a.worker, a.host, a.pid, a.facts ->> 'device' AS device, a.facts ->> 'visible_devices' AS visible_devices,
        s.study_name AS study, t.number AS trial, a.attempt,
        (SELECT coalesce(max(step), 0) FROM hpo.metrics m WHERE m.trial_id = a.trial_id) AS step,
        extract(epoch FROM clock_timestamp() - a.started)::double precision AS seconds,
        extract(epoch FROM clock_timestamp() - a.beat)::double precision AS last_beat
 FROM hpo.attempts a JOIN trials t USING (trial_id) JOIN studies s ON s.study_id = a.study_id
-WHERE a.current AND a.ended IS NULL AND a.beat >= clock_timestamp() - a.grace
+WHERE a.current AND a.ended IS NULL AND {ALIVE.format(attempt="a")}
 ORDER BY a.host, a.worker
 """
 
@@ -59,11 +60,11 @@ LEFT JOIN LATERAL (SELECT epoch, value, metrics FROM hpo.learning_curves x
 WHERE t.study = :study AND t.state = 'RUNNING' ORDER BY t.number
 """
 
-_SPENT = """
+_SPENT = f"""
 WITH mine AS (
-    SELECT *, extract(epoch FROM coalesce(ended, clock_timestamp()) - started)::double precision AS seconds,
+    SELECT *, extract(epoch FROM {UNTIL.format(attempt="a")} - started)::double precision AS seconds,
            row_number() OVER (PARTITION BY trial_id ORDER BY attempt DESC) = 1 AS newest
-    FROM hpo.attempts WHERE study_id = (SELECT study_id FROM studies WHERE study_name = :study)
+    FROM hpo.attempts a WHERE study_id = (SELECT study_id FROM studies WHERE study_name = :study)
 ), gaps AS (
     SELECT trial_id, started, lag(ended) OVER (PARTITION BY worker ORDER BY started) AS before
     FROM hpo.attempts WHERE worker IN (SELECT worker FROM mine)
@@ -84,11 +85,11 @@ WITH mine AS (
     FROM hpo.metrics WHERE trial_id IN (SELECT trial_id FROM mine) GROUP BY trial_id
 )
 SELECT t.number, t.state::text AS state, a.work, a.earlier, coalesce(w.seconds, 0) AS waiting, a.by_pruner,
-       p.devices, m.epochs, m.evaluations, m.learned, coalesce(r.seconds, '{}') AS phases,
+       p.devices, m.epochs, m.evaluations, m.learned, coalesce(r.seconds, '{{}}') AS phases,
        r.facts -> 'frozen' AS frozen, coalesce((r.facts ->> 'cached')::boolean, false) AS cached,
        coalesce(r.facts ->> 'device_name', r.facts ->> 'device') AS device,
-       coalesce(r.settings #>> '{training,epochs}', r.settings #>> '{simulated,evaluations}',
-                r.settings #>> '{python,evaluations}')::integer AS of_epochs
+       coalesce(r.settings #>> '{{training,epochs}}', r.settings #>> '{{simulated,evaluations}}',
+                r.settings #>> '{{python,evaluations}}')::integer AS of_epochs
 FROM tries a JOIN trials t USING (trial_id) JOIN places p USING (trial_id) LEFT JOIN waits w USING (trial_id)
 LEFT JOIN learned m USING (trial_id) LEFT JOIN hpo.results r USING (trial_id)
 ORDER BY t.number
@@ -161,10 +162,11 @@ class Report:
         )
 
     def attempts(self, study: str) -> list[Row]:
-        """All attempts at trials of a study by start; `until` is now, on the server's clock, for one that goes on."""
+        """All attempts at trials of a study by start; `until` is now, on the server's clock, for one that goes on, and
+        its last beat for one that is heard of no more."""
         return self._rows(
             "SELECT t.number, t.state, a.attempt, a.worker, a.host, a.started, a.outcome, "
-            "coalesce(a.ended, clock_timestamp()) AS until FROM hpo.attempts a "
+            f"{UNTIL.format(attempt='a')} AS until FROM hpo.attempts a "
             "JOIN hpo.trials t USING (trial_id) WHERE t.study = :study ORDER BY a.started, t.number",
             study=study,
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
+from hpo.lifetime import UNTIL
 from hpo.rules import Stop
 from hpo.spec import StudySpec
 
@@ -44,8 +45,8 @@ _NEW = text(
 _COUNTS = text("SELECT worked, best, since, spec -> 'stop' AS stop FROM hpo.plans WHERE study_id = :study")
 _KEEP = text("UPDATE hpo.plans SET worked = :work, best = :best, since = :since WHERE study_id = :study")
 _OPEN = text(
-    "SELECT coalesce(sum(extract(epoch FROM coalesce(ended, clock_timestamp()) - started)), 0)::double precision "
-    "FROM hpo.attempts WHERE study_id = :study AND current"
+    f"SELECT coalesce(sum(extract(epoch FROM {UNTIL.format(attempt='a')} - started)), 0)::double precision "
+    "FROM hpo.attempts a WHERE study_id = :study AND current"
 )
 _END = text(
     "UPDATE hpo.plans SET ended_by = :why, ended_at = clock_timestamp() WHERE study_id = :study AND ended_by IS NULL"

@@ -19,6 +19,7 @@ from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import DRIVER, Database, connect
 from hpo.errors import StudyError, no_study
+from hpo.lifetime import UNTIL
 from hpo.rules import Stop
 from hpo.spec import StudySpec, changed, differences
 
@@ -274,9 +275,9 @@ _OPEN = text(
     """
 )
 _CLOSE = text(
-    """
+    f"""
     WITH closed AS (UPDATE hpo.plans SET error = :error WHERE study_id = :study)
-    UPDATE hpo.attempts SET ended = clock_timestamp(), outcome = 'released'
+    UPDATE hpo.attempts SET ended = {UNTIL.format(attempt="attempts")}, outcome = 'released'
     WHERE study_id = :study AND current AND ended IS NULL
     """
 )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from moves import begun, create, evaluate, worker
+from moves import begun, claimed, create, evaluate, worker
 from sqlalchemy import Engine, text
 
 from hpo import worker as working
@@ -130,6 +130,20 @@ def test_attempts_are_added_up_with_the_waits_between_them(store: Store, report:
     assert (second["state"], second["waiting"], second["earlier"]) == ("RUNNING", 7.0, 0.0)
     assert second["work"] > 0
     assert report.spent("another") == []
+
+
+def test_time_after_the_last_beat_is_no_work(store: Store, report: Report) -> None:
+    """A machine was switched off for days; nobody has taken over its trial, then one does, and another counts hours."""
+    create(store, trials=2, stop={"hours": 1})
+    begun(store)
+    shift(store.engine, "UPDATE hpo.attempts SET started = clock_timestamp() - interval '3 days'")
+    shift(store.engine, "UPDATE hpo.attempts SET beat = started + interval '600 s'")
+    for claimant in (None, "two", "three"):
+        if claimant:
+            claimed(store, claimant)
+        assert report.spent("toy")[0]["work"] == pytest.approx(600, abs=30)
+        lost = report.attempts("toy")[0]
+        assert (lost["until"] - lost["started"]).total_seconds() == 600
 
 
 def test_only_the_pruners_verdict_counts_as_pruned_by_it(store: Store, report: Report) -> None:
