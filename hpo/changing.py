@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, text
 
-from hpo import claims, rows, spec
+from hpo import claims, promote, rows, spec
 from hpo.errors import StudyError
 from hpo.lifetime import ALIVE, UNTIL
+from hpo.promotion import SUFFIX
+from hpo.spec import StudySpec
 from hpo.store import CREATE_LOCK, Plan, Store
 
 _TAKEN = text(
@@ -23,20 +25,30 @@ _RENAME = text("UPDATE hpo.plans SET spec = CAST(:spec AS json) WHERE study_id =
 
 
 def rename(store: Store, old: str, new: str) -> None:
-    """Give a study another name.
+    """Give a study another name, and with it the companion that retrained its best.
 
     Raises StudyError where that name is taken or trials are running, SpecError where it can be none. A worker that
     waits for a trial follows the study; one that runs a trial, and the launch that shows it, know it by its name.
     """
-    plan = store.plan(old)
-    renamed = spec.renamed(plan.spec, new)
+    plan, companion = store.plan(old), promote.earlier(store, old)
+    renamed = [(plan, spec.renamed(plan.spec, new))]
+    if companion and (promotion := companion.spec.promotes):
+        promotion = replace(promotion, study=new)
+        renamed.append((companion, replace(companion.spec, study=promotion.companion, promotes=promotion)))
     with store.engine.begin() as connection:
-        _take_name(connection, new)
-        claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
-        if live := connection.scalar(_LIVE, {"study": plan.study_id}):
-            raise StudyError(f"{old}: {live} of its trials are running; stop the launch or its workers first")
-        rows.rename_study(connection, plan.study_id, new)
-        connection.execute(_RENAME, {"spec": rows.as_json(renamed.to_dict()), "study": plan.study_id})
+        for name in (new, f"{new}{SUFFIX}"):
+            _take_name(connection, name)
+        for before, wanted in renamed:
+            _rename(connection, before, wanted)
+
+
+def _rename(connection: Connection, plan: Plan, wanted: StudySpec) -> None:
+    claims.lock(connection, claims.CLAIM_LOCK, plan.study_id)
+    if live := connection.scalar(_LIVE, {"study": plan.study_id}):
+        name = plan.spec.study
+        raise StudyError(f"{name}: {live} of its trials are running; stop the launch or its workers first")
+    rows.rename_study(connection, plan.study_id, wanted.study)
+    connection.execute(_RENAME, {"spec": rows.as_json(wanted.to_dict()), "study": plan.study_id})
 
 
 def copy(store: Store, old: str, new: str, trials_too: bool = False) -> Plan:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpo import card, intervals, promote, scores, verdict
+from hpo import card, intervals, scores, verdict
 from hpo.errors import StudyError
 from hpo.intervals import Difference, Interval
 from hpo.promotion import SHOTS
@@ -89,13 +89,13 @@ class Comparison:
 
 def promoted(store: Store, rows: Report, study: str) -> Promoted:
     """A study that was promoted; raises StudyError, with what promotes it, where it was not."""
-    own, companion = store.plan(study), promote.earlier(store, study)
-    if companion is None or companion.spec.promotes is None:
+    own, companion = store.plan(study), verdict.companion(rows, study)
+    if companion is None:
         raise StudyError(
             f"{study} has no predictions on its test rows: hpo promote -s {study} --top 1 makes them, and so does "
             "hpo compare with --promote"
         )
-    return Promoted(own, companion, verdict.read(rows, companion.spec.study))
+    return Promoted(own, store.plan(companion), verdict.read(rows, companion))
 
 
 def check_same(found: Sequence[Promoted]) -> None:

@@ -13,7 +13,6 @@ from hpo.calibration import Calibration
 from hpo.errors import StudyError
 from hpo.mistakes import Confusion, Mistake, Slice
 from hpo.predictions import KEPT
-from hpo.promotion import SUFFIX
 from hpo.report import Report, Row
 from hpo.scores import Said
 from hpo.spec import StudySpec
@@ -112,8 +111,8 @@ def _study(rows: Report, wish: Wish) -> tuple[str, str, StudySpec]:
     split = wish.split or ("test" if own.promotes else "valid")
     if split == "valid" or own.promotes:
         return wish.study, split, own
-    companion = f"{wish.study}{SUFFIX}"
-    if companion not in {row["study"] for row in rows.studies()}:
+    companion = verdict.companion(rows, wish.study)
+    if companion is None:
         raise StudyError(f"{wish.study}: no model of it has seen the test rows; hpo promote -s {wish.study} tests it")
     return companion, split, StudySpec.from_dict(rows.study(companion)["spec"])
 

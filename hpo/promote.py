@@ -33,7 +33,7 @@ class Wish:
 
 
 def earlier(store: Store, study: str) -> Plan | None:
-    """The companion of a study that there is already."""
+    """The study that carries the name of this one's companion; it may be of an earlier study of that name."""
     try:
         return store.plan(f"{study}{SUFFIX}")
     except StudyError:

@@ -9,7 +9,7 @@ from typing import Any
 from hpo import intervals, scores
 from hpo.errors import StudyError
 from hpo.intervals import Difference, Interval
-from hpo.promotion import Candidate, Promotion
+from hpo.promotion import SUFFIX, Candidate, Promotion
 from hpo.report import Report
 from hpo.scores import Said
 from hpo.spec import StudySpec
@@ -95,6 +95,22 @@ class Verdict:
 def tested(metric: str) -> str:
     """The name under which a study's metric is recorded of the test rows."""
     return "test_loss" if metric in ("val_loss", "train_loss") else f"test_{metric}"
+
+
+def companion(rows: Report, study: str) -> str | None:
+    """The study that retrained the best of this one; None where there is none.
+
+    Raises StudyError where it retrained those of an earlier study of that name.
+    """
+    name = f"{study}{SUFFIX}"
+    found = next((row for row in rows.studies() if row["study"] == name), None)
+    if found is None:
+        return None
+    if found["created"] < rows.study(study)["created"]:
+        raise StudyError(
+            f"{name} was made for an earlier study of that name; replace it: hpo promote -s {study} --again"
+        )
+    return name
 
 
 def read(rows: Report, companion: str) -> Verdict:

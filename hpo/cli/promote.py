@@ -108,11 +108,12 @@ def _models(config: Config, plan: Plan) -> Any:
 
 def planned(config: Config, store: Store, study: str, wish: Wish) -> tuple[Promotion, StudySpec]:
     """What is to be retrained, and its companion in the database; raises HpoError."""
-    from hpo import inputs, report
+    from hpo import inputs, report, verdict
     from hpo import promote as promoting
 
     before = promoting.earlier(store, study)
     with report.read(config) as rows:
+        verdict.companion(rows, study)
         promotion = promoting.plan(store, rows, study, wish, before)
     spec = promoting.create(store, config, promotion, before)
     inputs.check_models(spec, config)

@@ -98,18 +98,20 @@ def delete(config: Config, study: str, yes: bool) -> None:
 def rename(config: Config, study: str, new: str) -> None:
     """Give a study another name; its trials keep their numbers.
 
-    Refused while trials are running. The logs of this machine move along.
+    Refused while trials are running. A promotion and the logs of this machine move along.
 
     Example: hpo rename -s bert-news bert-news-old
     """
     from hpo import changing
+    from hpo.promotion import SUFFIX
     from hpo.store import open_store
 
     name = options.name_of(study)
     with open_store(config) as store:
         changing.rename(store, name, new)
-    with suppress(OSError):  # there are none, or some are in the way: then they stay
-        (config.logs / name).rename(config.logs / new)
+    for suffix in ("", SUFFIX):
+        with suppress(OSError):  # there are none, or some are in the way: then they stay
+            (config.logs / f"{name}{suffix}").rename(config.logs / f"{new}{suffix}")
     click.echo(f"{name} is {new} now", err=True)
 
 

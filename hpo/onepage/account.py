@@ -13,7 +13,6 @@ from hpo.errors import StudyError
 from hpo.inspection import Inspection
 from hpo.plots import story as stories
 from hpo.plots.story import Story
-from hpo.promotion import SUFFIX
 from hpo.report import Report, Row
 from hpo.spending import Spending
 from hpo.verdict import Verdict
@@ -64,10 +63,10 @@ def gather(rows: Report, study: str, root: Path | None = None) -> Account:
 
 
 def _verdict(rows: Report, study: str) -> Verdict | str:
-    if f"{study}{SUFFIX}" not in {row["study"] for row in rows.studies()}:
-        return "its configurations were not retrained with other seeds, and the test rows were not read"
     try:
-        return verdict.read(rows, f"{study}{SUFFIX}")
+        if companion := verdict.companion(rows, study):
+            return verdict.read(rows, companion)
+        return "its configurations were not retrained with other seeds, and the test rows were not read"
     except StudyError as error:
         return str(error)
 

@@ -12,9 +12,10 @@ import numpy as np
 import pets
 import pytest
 
-from hpo import card, fitting, promote, spec, verdict
+from hpo import card, fitting, promote, report, spec, verdict
 from hpo.config import Config
 from hpo.errors import HpoError, SpecError, StudyError
+from hpo.onepage import account
 from hpo.promote import Wish
 from hpo.promotion import Candidate, Promotion
 from hpo.spec import StudySpec
@@ -127,6 +128,41 @@ def test_an_earlier_promotion_goes_only_where_another_can_be_made(run: Run, conf
         store.delete("pets")
         assert "pets: no such study in the database" in run("promote", "-s", "pets", "--again", "-y").err
         assert store.plan("pets@promote")
+
+
+def test_a_promotion_goes_along_with_its_renamed_study(run: Run, config: Config, file: Path) -> None:
+    own = spec.load(file)
+    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
+    with open_store(config) as store:
+        store.create(own, fitting.check_inputs(own))
+        promote.create(store, config, made, None)
+        for name in ("pets", "pets@promote"):
+            (config.logs / name).mkdir(parents=True)
+        assert run("rename", "-s", "pets", "dogs").code == 0
+        renamed = promote.earlier(store, "dogs")
+        assert renamed
+        assert (renamed.spec.study, renamed.spec.promotes) == ("dogs@promote", replace(made, study="dogs"))
+        assert promote.earlier(store, "pets") is None
+        assert sorted(path.name for path in config.logs.iterdir()) == ["dogs", "dogs@promote"]
+        store.delete("dogs")
+        store.create(own)
+        assert "dogs@promote: there is a study of this name already" in run("rename", "-s", "pets", "dogs").err
+
+
+def test_what_was_retrained_of_an_earlier_study_of_the_name_is_not_shown(run: Run, config: Config, file: Path) -> None:
+    own = spec.load(file)
+    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
+    with open_store(config) as store:
+        store.create(own, fitting.check_inputs(own))
+        promote.create(store, config, made, None)
+        store.delete("pets")
+        store.create(own, fitting.check_inputs(own))
+    said = "pets@promote was made for an earlier study of that name; replace it: hpo promote -s pets --again\n"
+    for words in (["promote"], ["errors", "--split", "test"]):
+        assert run(words[0], "-s", "pets", *words[1:]).err == f"Error: {said}"
+    assert run("compare", "pets").err == f"Error: {said}"
+    with report.read(config) as rows:
+        assert account.gather(rows, "pets").verdict == said.strip()
 
 
 STANDING = Candidate({"training.learning_rate": 1e-3}, 1, 0.5, 2)
