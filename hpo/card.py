@@ -230,9 +230,12 @@ def _chosen(verdict: Verdict) -> str:
 def _beside(verdict: Verdict, found: Comparison) -> str:
     difference = found.difference
     better = "lower" if verdict.direction == "minimize" else "higher"
+    interval = "no interval of one seed"
+    if difference.low is not None and difference.high is not None:
+        interval = f"95 %: {_signed(difference.low)} to {_signed(difference.high)}"
     numbers = (
-        f"{verdict.tested} by {_signed(difference.mean)} (95 %: {_signed(difference.low)} to "
-        f"{_signed(difference.high)}, p = {tables.shown(round(found.p, 4))}; {better} is better)"
+        f"{verdict.tested} by {_signed(difference.mean)} ({interval}, p = {tables.shown(round(found.p, 4))}; "
+        f"{better} is better)"
     )
     if not found.is_told_apart:
         return f"The winner and the default settings are not distinguishable: {numbers}."

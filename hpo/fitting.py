@@ -15,6 +15,7 @@ from hpo.spec import MODELS, StudySpec, located, models, settings_for
 from objectives import limits, sources
 from objectives.measures import class_of
 from objectives.settings import Model, Transfer, get, split_seed
+from objectives.tables import Table
 
 
 def check_inputs(
@@ -23,12 +24,13 @@ def check_inputs(
     source: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     overrides: Sequence[str] = (),
+    tested: str | None = None,
 ) -> str | None:
     """Reads the rows and finds the model as a trial would; the rows' fingerprint, None where there are none.
 
-    `say` is given what reading and cleaning did to the rows and what in the labels is doubtful, line by line. Raises
-    SpecError where rows or model are not what the study says; `source` leads it, the study file where there is one,
-    or the one of the `address=value` overrides that it is about.
+    `say` is given what reading and cleaning did to the rows and what in the labels is doubtful, line by line. `tested`
+    is the metric that test rows are read for. Raises SpecError where rows or model are not what the study says;
+    `source` leads it, the study file where there is one, or the one of the `address=value` overrides that it is about.
     """
     source = source or f"study {spec.study}"
     settings = settings_for(spec, {}, data_root)
@@ -44,6 +46,9 @@ def check_inputs(
         splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
         _check_shots(spec, settings, data_root)
         labels = kinds.targets(settings.task, settings.data, splits)
+        _check_metric(spec.metric, settings, labels, "validation", splits.valid)
+        if tested and splits.test:
+            _check_metric(tested, settings, labels, "test", splits.test)
         fingerprint = kinds.fingerprint(settings.task, settings.data)
         _check_limits(settings, spec, data_root)
     except ObjectiveError as error:
@@ -54,11 +59,6 @@ def check_inputs(
     doubted = doubts.of_labels(splits, settings.data.label) if kinds.has_classes(settings) else ()
     for notice in (*splits.notices, *doubted):
         say(notice)
-    wanted = class_of(spec.metric)
-    named = kinds.named(settings.task, labels)
-    if wanted is not None and wanted not in named:
-        message = f"{shown(spec.metric)} names no class of {settings.data.label}; {nearest(wanted, named)}"
-        raise SpecError(f"{place('metric', source, overrides)}: {message}")
     return fingerprint
 
 
@@ -81,6 +81,21 @@ def check_images(
     except ObjectiveError as error:
         key, _, message = f"objective.{error}".partition(": ")
         raise SpecError(f"{place(key, source or f'study {spec.study}', overrides)}: {message}") from error
+
+
+def _check_metric(metric: str, settings: Transfer, labels: tuple[str, ...], split: str, table: Table) -> None:
+    """Refuses a metric that has no value on these rows, whatever a model says; ComplaintError."""
+    from objectives import kinds
+
+    wanted, named = class_of(metric), kinds.named(settings.task, labels)
+    if wanted is not None and wanted not in named:
+        message = f"{shown(metric)} names no class of {settings.data.label}; {nearest(wanted, named)}"
+        raise ComplaintError(Complaint("metric", message))
+    if why := kinds.undefined(metric, table, settings.data.label, labels):
+        message = (
+            f"{metric} has no value on the {len(table)} {split} rows: {why}; right is another metric, or more rows"
+        )
+        raise ComplaintError(Complaint("metric", message))
 
 
 def _check_shots(spec: StudySpec, settings: Transfer, data_root: Path | None) -> None:

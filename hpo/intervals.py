@@ -44,17 +44,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher one metric is than another, from `low` to `high` at 95 %; `p` that it is nothing but chance."""
+    """How much higher one metric is than another, from `low` to `high` at 95 %; `p` that it is nothing but chance.
+
+    Without an interval, and with p = 1, where a single pair was seen.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
 
     @property
     def is_told_apart(self) -> bool:
         """Whether 0 is outside of the interval."""
-        return not self.low <= 0 <= self.high
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 def mean(values: Sequence[float]) -> Interval:
@@ -70,14 +73,17 @@ def mean(values: Sequence[float]) -> Interval:
 def paired(one: Sequence[float], other: Sequence[float]) -> Difference:
     """The mean of `one` - `other` over seeds that both had, with Student's t interval and p value; two seeds or more.
 
-    For metrics that do not follow from single rows: the test rows are taken as they are.
+    For metrics that do not follow from single rows: the test rows are taken as they are. Where all seeds differ by the
+    same, which leaves Student's t without a spread, p is that of the sign test (Dixon and Mood, The statistical sign
+    test, JASA 1946).
     """
-    differences = np.asarray(one) - np.asarray(other)
+    differences = np.round(np.asarray(one) - np.asarray(other), _DIGITS)
     found = mean(list(differences))
-    if found.low is None or found.high is None:
-        return Difference(found.mean, -math.inf, math.inf, 1.0)
-    if found.low == found.high:  # every seed says the same
-        return Difference(found.mean, found.mean, found.mean, 0.0 if found.mean else 1.0)
+    if found.low is None:
+        return Difference(found.mean, None, None, 1.0)
+    if np.ptp(differences) == 0:
+        same = float(differences[0])
+        return Difference(same, same, same, 2 * 0.5 ** len(differences) if same else 1.0)
     return Difference(found.mean, found.low, found.high, float(stats.ttest_1samp(differences, 0).pvalue))
 
 

@@ -57,8 +57,7 @@ def plan(store: Store, rows: Report, study: str, wish: Wish, before: Plan | None
 def create(store: Store, config: Config, promotion: Promotion, before: Plan | None) -> StudySpec:
     """The companion in the database, made or continued; raises SpecError, or StudyError where it is another one."""
     if before is not None:
-        own = store.plan(promotion.study)
-        fitting.check_inputs(_companion(own.spec, promotion), config.data_root, f"study {promotion.study}")
+        _check_inputs(store.plan(promotion.study), config, promotion)
         _check_same(before.spec.promotes, promotion)
         return before.spec
     return store.create(*checked(store, config, promotion)).spec
@@ -70,11 +69,16 @@ def checked(store: Store, config: Config, promotion: Promotion) -> tuple[StudySp
     Raises SpecError where its rows or settings do not fit, or StudyError where the rows are others than the study's.
     """
     own = store.plan(promotion.study)
-    wanted = _companion(own.spec, promotion)
-    fingerprint = fitting.check_inputs(wanted, config.data_root, f"study {promotion.study}")
+    wanted, fingerprint = _check_inputs(own, config, promotion)
     if own.fingerprint != fingerprint:
         raise StudyError(f"{promotion.study}: the rows are not those that it was made with; put the same files back")
     return wanted, fingerprint, own.models
+
+
+def _check_inputs(own: Plan, config: Config, promotion: Promotion) -> tuple[StudySpec, str | None]:
+    """What is to run as the companion, with its rows' fingerprint; raises SpecError."""
+    wanted, source = _companion(own.spec, promotion), f"study {promotion.study}"
+    return wanted, fitting.check_inputs(wanted, config.data_root, source, tested=own.spec.metric)
 
 
 def candidates(own: StudySpec, trials: Sequence[Row], top: int) -> Iterator[Candidate]:

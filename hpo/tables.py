@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -96,8 +97,16 @@ def print_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """One JSON document; times in ISO 8601."""
-    return json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n"
+    """One JSON document; times in ISO 8601, and null for what is no finite number, which JSON has none for."""
+    return json.dumps(_finite(value), default=_plain, ensure_ascii=False, indent=2) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_csv(rows: Sequence[Row]) -> str:

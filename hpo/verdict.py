@@ -131,7 +131,7 @@ def verdict(
     and the predictions on the test rows.
 
     The winner is the configuration with the best mean on the validation rows; where none validated, the best of the
-    search. The test rows choose nothing. Raises StudyError where retrainings are missing.
+    search. The test rows choose nothing. Raises StudyError where retrainings are missing, or one has no metric.
     """
     metric = own.metric
     by_number = {row["number"]: Said.of(row) for row in said}
@@ -139,9 +139,9 @@ def verdict(
     ends = {trial["number"]: last(trial["number"])["metrics"] for trial in trials if trial["state"] == "COMPLETE"}
     counts = {trial["number"]: (trial.get("facts") or {}).get("rows", {}).get("test", 0) for trial in trials}
     for trial in trials:
-        if tested(metric) in ends.get(trial["number"], {}):
+        if ends.get(trial["number"], {}).get(tested(metric)) is not None:
             found.setdefault(_key(trial["params"]), trial["number"])
-    _check_whole(promotion, trials, found)
+    _check_whole(promotion, trials, found, tested(metric))
     standings = []
     for candidate in promotion.candidates:
         numbers = [(seed, found[_key(promotion.point(candidate, seed))]) for seed in promotion.seeds]
@@ -157,10 +157,19 @@ def verdict(
     return Verdict(promotion, metric, tested(metric), towards, standings, winner, comparisons)
 
 
-def _check_whole(promotion: Promotion, trials: Sequence[Row], found: Mapping[tuple[Any, ...], int]) -> None:
+def _check_whole(
+    promotion: Promotion, trials: Sequence[Row], found: Mapping[tuple[Any, ...], int], metric: str
+) -> None:
     missing = sum(_key(point) not in found for point in promotion.points)
     if not missing:
         return
+    done = [trial for trial in trials if trial["state"] == "COMPLETE" and _key(trial["params"]) not in found]
+    if done:
+        where = f"trial {done[0]['number']}" + f" and {len(done) - 1} more" * (len(done) > 1)
+        raise StudyError(
+            f"{promotion.companion}: {metric} has no value after {where}: the model says the same of every test row, "
+            f"or no number; hpo show -s {promotion.companion} {done[0]['number']} shows what it has"
+        )
     failed = [trial for trial in trials if trial["state"] in ("FAIL", "PRUNED")]
     advice = f"hpo promote -s {promotion.study} goes on"
     if failed:

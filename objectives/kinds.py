@@ -140,6 +140,17 @@ def named(task: Task, targets: tuple[str, ...]) -> tuple[str, ...]:
     return KINDS[task.kind].named(targets)
 
 
+def undefined(metric: str, table: Table, label: str, targets: tuple[str, ...]) -> str | None:
+    """Why a metric has no value on these rows, whatever a model says of them; None where it has one."""
+    if metric == "auc" and (gone := sorted({*targets} - {*table.column(label)})):
+        return f"none of them is {gone[0]!r}"
+    if metric in ("r2", "pearson", "spearman") and len({*map(labels.number, table.column(label))}) == 1:
+        return "all of them have the same number"
+    if metric == "average_precision" and not any(map(labels.classes_of, table.column(label))):
+        return "none of them has a class"
+    return None
+
+
 def texts(table: Table, data: Data) -> Sequence[str]:
     """What is read of each row, a pair as one text."""
     found = table.column(data.text)

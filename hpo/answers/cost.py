@@ -8,9 +8,9 @@ from hpo.answers.words import Numbers
 
 
 class Saving(TypedDict):
-    """An estimate, in seconds; of `unknown_trials` nothing could be estimated."""
+    """An estimate, in seconds, null where none can be made; of `unknown_trials` nothing could be estimated."""
 
-    seconds: float
+    seconds: float | None
     unknown_trials: int
 
 

@@ -25,11 +25,11 @@ class Scored(Interval):
 
 
 class Difference(TypedDict):
-    """One minus the other, with its 95 % interval, and p that it is chance."""
+    """One minus the other, with its 95 % interval, and p that it is chance; without one where there is one seed."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -59,6 +60,11 @@ def test_trials_as_a_table_as_json_and_as_csv(read: Run) -> None:
     lines = list(csv.DictReader(io.StringIO(read("trials", "-s", "toy", "--csv").out)))
     assert [float(line["value"]) for line in lines] == [row["value"] for row in found]
     assert [line["params.simulated.optimizer"] for line in lines] == [row["params"][PARAMS[2]] for row in found]
+
+
+def test_json_has_null_for_what_is_no_finite_number() -> None:
+    found = json.loads(tables.as_json({"a": [math.inf, 1.5, {"b": math.nan}], "c": (-math.inf, "x")}))
+    assert found == {"a": [None, 1.5, {"b": None}], "c": [None, "x"]}
 
 
 def test_show_as_tables_and_as_json(read: Run) -> None:

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pets
 import pytest
 
-from hpo import fitting, spec
+from hpo import fitting, promote, spec
 from hpo.errors import SpecError
+from hpo.promotion import Candidate, Promotion
+
+PROMOTION = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
 
 
 @pytest.mark.parametrize("name", spec.shipped())
@@ -74,3 +78,33 @@ def test_a_point_is_held_against_its_own_model(tmp_path: Path) -> None:
         check(model__frozen_layers=7)
     with pytest.raises(SpecError, match=r"^study shapes: points: data\.shots: asks for 900 training rows"):
         check(data__shots=900)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "labels", "same", "why"),
+    [
+        ("text-classification", "auc", "aabbaabb", "a", "none of them is 'b'"),
+        ("text-regression", "pearson", "12211221", "1", "all of them have the same number"),
+        ("text-regression", "r2", "12211221", "1", "all of them have the same number"),
+        ("multi-label-classification", "average_precision", "aabbaabb", "", "none of them has a class"),
+    ],
+)
+def test_a_metric_without_a_value_is_said_before_a_trial(
+    tmp_path: Path, task: str, metric: str, labels: str, same: str, why: str
+) -> None:
+    """Whichever rows it is that have one label alone, those to validate on or those to test on."""
+    pets.save(tmp_path)
+    for name, found in (("all", labels), ("one", [same] * 2)):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"good film,{label}\n" for label in found))
+
+    def study(valid: str, test: str) -> spec.StudySpec:
+        files = f"data={{train: all.csv, valid: {valid}.csv, test: {test}.csv, max_length: 16}}"
+        return spec.load(tmp_path / "pets.yaml", [f"task={task}", files, f"metric={metric}"])
+
+    with pytest.raises(SpecError, match=f"metric: {metric} has no value on the 2 validation rows: {why}"):
+        fitting.check_inputs(study("one", "all"))
+    tested = study("all", "one")
+    assert fitting.check_inputs(tested)
+    assert fitting.check_inputs(promote._companion(tested, PROMOTION), tested="val_loss")
+    with pytest.raises(SpecError, match=f"metric: {metric} has no value on the 2 test rows: {why}"):
+        fitting.check_inputs(promote._companion(tested, PROMOTION), tested=metric)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -50,8 +48,15 @@ def test_paired_seeds_are_scipys() -> None:
     theirs = stats.ttest_rel(one, other)
     assert found.p == pytest.approx(theirs.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
-    assert intervals.paired([1.0], [0.0]) == intervals.Difference(1.0, -math.inf, math.inf, 1.0)
+    assert intervals.paired([1.0], [0.0]) == intervals.Difference(1.0, None, None, 1.0)
     assert not intervals.paired([0.5, 0.5], [0.5, 0.5]).is_told_apart
+
+
+@pytest.mark.parametrize(("seeds", "p"), [(2, 0.5), (5, 0.0625), (6, 0.03125)])
+def test_seeds_that_differ_by_the_same_are_counted(seeds: int, p: float) -> None:
+    """0.1 and 0.3 less 0.2 differ in the last digits, and a spread of these would make anything certain."""
+    found = intervals.paired([0.3, 0.8] + [0.5] * (seeds - 2), [0.1, 0.6] + [0.3] * (seeds - 2))
+    assert (found.mean, found.p) == (pytest.approx(0.2), p)
 
 
 def test_a_clear_difference_is_told_apart_and_none_is_not() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pets
 import pytest
 
-from hpo import card, fitting, promote, report, spec, verdict
+from hpo import card, fitting, intervals, promote, report, spec, verdict
 from hpo.config import Config
 from hpo.errors import HpoError, SpecError, StudyError
 from hpo.onepage import account
@@ -227,8 +227,11 @@ def test_a_model_with_one_answer_for_all_rows_is_said_to_tell_nothing_apart(file
 def test_of_one_seed_it_is_said_that_another_may_say_otherwise(file: Path) -> None:
     found = judged(file, (90, 60), (0.3, 0.5))
     assert not any("single models" in line for line in card.lines(found))
-    one = replace(found, promotion=replace(found.promotion, seeds=(11,)))
-    assert any("Of one seed these are single models" in line for line in card.lines(one))
+    single = replace(found.comparisons[0], difference=intervals.paired([0.5], [0.4]), p=1.0)
+    one = replace(found, promotion=replace(found.promotion, seeds=(11,)), comparisons=(single,))
+    said = list(card.lines(one))
+    assert any("Of one seed these are single models" in line for line in said)
+    assert any("test_loss by +0.1 (no interval of one seed, p = 1; lower is better)" in line for line in said)
 
 
 def test_no_interval_of_the_card_leaves_what_a_metric_can_be(file: Path) -> None:
@@ -278,6 +281,15 @@ def test_retrainings_that_are_missing_are_said(file: Path) -> None:
     failed = {"number": 0, "state": "FAIL", "params": made.points[0], "error": "boom"}
     with pytest.raises(StudyError, match="1 of 1 retrainings are missing; trial 0: boom; hpo requeue -s pets@promote"):
         verdict.verdict(made, spec.load(file), [failed], lambda _: {}, [])
+
+
+@pytest.mark.parametrize("metrics", [{}, {"test_loss": None}])
+def test_a_retraining_without_the_metric_is_not_called_missing(file: Path, metrics: dict[str, Any]) -> None:
+    made = Promotion("pets", 1, "train", (11, 12), (STANDING,))
+    trials = [{"number": n, "state": "COMPLETE", "params": point, "error": None} for n, point in enumerate(made.points)]
+    said = "pets@promote: test_loss has no value after trial 0 and 1 more: .*; hpo show -s pets@promote 0 shows"
+    with pytest.raises(StudyError, match=said):
+        verdict.verdict(made, spec.load(file), trials, lambda _: {"metrics": metrics}, [])
 
 
 def test_a_wish_keeps_to_what_was_promoted_before() -> None:
