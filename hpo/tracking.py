@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,8 +16,8 @@ from hpo.errors import HpoError
 
 Row = Mapping[str, Any]
 
-STUDY, TRIAL = "hpo.study", "hpo.trial"
-"""The tags by which a run is found again."""
+STUDY, CREATED, TRIAL = "hpo.study", "hpo.created", "hpo.trial"
+"""The tags by which a run is found again; another study of the same name was created at another time."""
 
 # What MLflow reads when it is imported: nobody is told of an export, and a server that is not there is soon given up.
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
@@ -68,27 +68,28 @@ def _send(
     name = study["study"]
     found = client.get_experiment_by_name(name)
     experiment = found.experiment_id if found else client.create_experiment(name)
-    runs = dict(_runs(client, experiment, name))
+    runs = dict(_runs(client, experiment, study))
     parent = runs.pop(None, None) or _parent(client, experiment, study)
     finished = [trial for trial in trials if trial["state"] in _STATUS]
     missing = [trial for trial in finished if trial["number"] not in runs]
     for trial in missing:
         _write(client, experiment, parent, study, trial, curve(trial["number"]))
     if best:
-        client.log_batch(parent, metrics=_metrics({f"best {study['metric']}": best["value"]}, study["created"], 0))
+        now = datetime.now(UTC)  # of equal steps and times MLflow shows the highest value
+        client.log_batch(parent, metrics=_metrics({f"best {study['metric']}": best["value"]}, now, len(finished)))
         client.set_tag(parent, "hpo.best_trial", str(best["number"]))
     client.set_terminated(parent, "FINISHED")
     return Sent(len(missing), len(finished) - len(missing))
 
 
-def _runs(client: Any, experiment: str, study: str) -> Iterator[tuple[int | None, str]]:
+def _runs(client: Any, experiment: str, study: Row) -> Iterator[tuple[int | None, str]]:
     """The runs of this study, by the number of their trial, None for the study's own; broken ones are removed."""
     token = None
     while True:
         page = client.search_runs([experiment], max_results=1000, page_token=token)
         for run in page:
             tags = run.data.tags
-            if tags.get(STUDY) != study:
+            if any(tags.get(name) != value for name, value in _tags(study).items()):
                 continue
             if TRIAL not in tags:
                 yield None, run.info.run_id
@@ -100,8 +101,12 @@ def _runs(client: Any, experiment: str, study: str) -> Iterator[tuple[int | None
             return
 
 
+def _tags(study: Row) -> dict[str, str]:
+    return {STUDY: study["study"], CREATED: study["created"].astimezone(UTC).isoformat()}
+
+
 def _parent(client: Any, experiment: str, study: Row) -> str:
-    tags = {STUDY: study["study"], "hpo.metric": study["metric"], "hpo.direction": study["direction"]}
+    tags = {**_tags(study), "hpo.metric": study["metric"], "hpo.direction": study["direction"]}
     made = client.create_run(experiment, start_time=_milliseconds(study["created"]), tags=tags, run_name=study["study"])
     return str(made.info.run_id)
 
@@ -110,7 +115,7 @@ def _write(client: Any, experiment: str, parent: str, study: Row, trial: Row, cu
     from mlflow.entities import Param
 
     tags = {
-        STUDY: study["study"],
+        **_tags(study),
         TRIAL: str(trial["number"]),
         "hpo.state": trial["state"],
         "mlflow.parentRunId": parent,

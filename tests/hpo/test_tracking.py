@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from moves import begun, create, evaluate
 from support import environment
 
 from hpo.config import Config
+from hpo.store import Store
 
 # MLflow's own reader, in a process that takes no warnings for errors.
 LOOK = """
@@ -76,6 +78,29 @@ def test_what_a_killed_export_left_open_is_written_again(toy: Config, uri: str) 
     assert export(toy, uri) == "toy: 1 trials written, 2 were there\n"
     again = [run for run in runs(toy, uri) if run["tags"].get("hpo.trial") == "1"]
     assert [(run["status"], run["id"] != broken["id"]) for run in again] == [("FINISHED", True)]
+
+
+def test_a_study_that_went_on_shows_its_new_best(store: Store, config: Config, uri: str) -> None:
+    create(store)
+    for value, words in ((0.5, "1 trials written, 0 were there"), (0.3, "1 trials written, 1 were there")):
+        trial = begun(store)
+        evaluate(trial, value)
+        trial.finish("complete")
+        assert export(config, uri) == f"toy: {words}\n"
+        (parent,) = [run for run in runs(config, uri) if "hpo.trial" not in run["tags"]]
+        assert parent["metrics"] == {"best val_loss": value}
+
+
+def test_another_study_of_the_name_has_runs_of_its_own(store: Store, config: Config, uri: str) -> None:
+    for value in (0.5, 0.7):
+        create(store)
+        trial = begun(store)
+        evaluate(trial, value)
+        trial.finish("complete")
+        assert export(config, uri) == "toy: 1 trials written, 0 were there\n"
+        store.delete("toy")
+    found = [run["metrics"] for run in runs(config, uri) if "hpo.trial" not in run["tags"]]
+    assert sorted(metrics["best val_loss"] for metrics in found) == [0.5, 0.7]
 
 
 @pytest.mark.parametrize(
