@@ -156,7 +156,10 @@ def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     kept = spec.to_dict()
     beside = {name: kept.pop(name) for name in _BESIDE}
     tree = override(kept, overrides, list(checks.Head.model_fields))
-    return _kept(tree | beside, f"study {spec.study}", overrides)
+    found = _kept(tree | beside, f"study {spec.study}", overrides)
+    if found.promotes and found.study != found.promotes.companion:
+        raise SpecError(_no_other_name(spec.study, found.promotes))
+    return found
 
 
 def renamed(spec: StudySpec, name: str) -> StudySpec:
@@ -164,9 +167,13 @@ def renamed(spec: StudySpec, name: str) -> StudySpec:
     if "@" in name:
         raise SpecError(f"{shown(name)} has '@' in it, kept for companion studies; choose another name")
     if spec.promotes:
-        raise SpecError(f"{spec.study} belongs to {spec.promotes.study}, and has no name or copy of its own")
+        raise SpecError(_no_other_name(spec.study, spec.promotes))
     kept = spec.to_dict() | {"study": name}
     return StudySpec.from_dict(kept)
+
+
+def _no_other_name(study: str, promotes: Promotion) -> str:
+    return f"{study} belongs to {promotes.study}, and has no name or copy of its own"
 
 
 _BESIDE = ("folder", "promotes", "known")

@@ -130,6 +130,19 @@ def test_an_earlier_promotion_goes_only_where_another_can_be_made(run: Run, conf
         assert store.plan("pets@promote")
 
 
+def test_a_companion_has_no_other_name(run: Run, config: Config, file: Path) -> None:
+    """Under a plain name its trials would score the test rows like any other metric."""
+    own = spec.load(file)
+    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
+    with open_store(config) as store:
+        store.create(own, fitting.check_inputs(own))
+        promote.create(store, config, made, None)
+        for words in (["--as", "mine"], ["--set", "study=mine"], ["--as", "mine", "--set", "training.epochs=1"]):
+            found = run("launch", "-s", "pets@promote", *words)
+            assert found.err == "Error: pets@promote belongs to pets, and has no name or copy of its own\n"
+        assert not store.has("mine")
+
+
 def test_a_promotion_goes_along_with_its_renamed_study(run: Run, config: Config, file: Path) -> None:
     own = spec.load(file)
     made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
