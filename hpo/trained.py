@@ -27,15 +27,16 @@ class Models:
     folder: str
 
     def save(self, trial_id: int, attempt: int, write: Callable[[Path], None]) -> None:
-        """Keep the files that `write` puts into a folder; raises OSError, with nothing kept."""
+        """Keep the files that `write` puts into a folder, and into folders in it; raises OSError, with nothing kept."""
         files, root = fsspec.url_to_fs(f"{self.folder}/{trial_id}/{attempt:04}")
         with tempfile.TemporaryDirectory(prefix="hpo-model-") as local:
             write(Path(local))
-            digests = {path.name: _digest(path) for path in sorted(Path(local).iterdir()) if path.is_file()}
+            written = (path for path in sorted(Path(local).rglob("*")) if path.is_file())
+            digests = {path.relative_to(local).as_posix(): _digest(path) for path in written}
             try:
                 _clear(files, root)
-                files.makedirs(root, exist_ok=True)
                 for name in digests:
+                    files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
                     files.put_file(f"{local}/{name}", f"{root}/{name}")
                 files.pipe_file(f"{root}/{_LIST}", json.dumps(digests).encode())
             except OSError:
@@ -62,6 +63,7 @@ class Models:
 
 def _copy(files: Any, root: str, digests: dict[str, str], into: Path) -> None:
     for name, digest in digests.items():
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
         files.get_file(f"{root}/{name}", str(into / name))
         if _digest(into / name) != digest:
             raise HpoError(f"{root}/{name}: is damaged; remove the folder and promote again with --again")

@@ -128,6 +128,16 @@ def check_is_a_companion(hpo: Hpo) -> None:
     assert not Path(stays[1]).exists()
 
 
+def test_a_model_with_virtual_tokens_labels_rows(hpo: Hpo, tmp_path: Path) -> None:
+    """Its files lie in a folder inside the model's own."""
+    file, out = pets.save(tmp_path), tmp_path / "model"
+    hpo("launch", "-s", str(file), "-w", "1", "--set", "model.adapter=prefix", "--set", "trials=1")
+    hpo("promote", "-s", "pets", "--top", "1", "--seeds", "1", "-w", "1", "--out", str(out))
+    said = hpo("predict", "--model", str(out), str(tmp_path / "rows.csv")).stdout
+    assert len(said.splitlines()) == 61
+    assert (out / "model" / "model.safetensors").is_file()
+
+
 def test_a_worker_and_the_command_are_killed_and_the_same_command_goes_on(
     hpo: Hpo, config: Config, launched: Path, tmp_path: Path
 ) -> None:

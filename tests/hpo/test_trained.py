@@ -13,6 +13,8 @@ from hpo.trained import Models
 def write(folder: Path, text: str = "weights") -> None:
     (folder / "model.safetensors").write_text(text)
     (folder / "hpo.json").write_text("{}")
+    (folder / "inside" / "deep").mkdir(parents=True)
+    (folder / "inside" / "deep" / "more.safetensors").write_text(text)
 
 
 @pytest.fixture(params=["{tmp}/models", "memory://models-{name}"])
@@ -25,6 +27,7 @@ def test_what_was_saved_is_fetched(models: Models, tmp_path: Path) -> None:
     models.save(7, 2, lambda folder: write(folder, "later"))
     models.fetch(7, tmp_path)
     assert (tmp_path / "model.safetensors").read_text() == "later"
+    assert (tmp_path / "inside" / "deep" / "more.safetensors").read_text() == "later"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["hpo.json", "model.safetensors"]
     models.clear()
     with pytest.raises(HpoError, match="no model is there"):
