@@ -310,7 +310,8 @@ class Work:
         value = self._value(evaluation)
         stopping = self.pulse.stop.is_set() or trial.held or self.pulse.standing(self.claim).held
         log.info("step %d epoch %.2f %s %.6g", evaluation.step, evaluation.epoch, self.spec.metric, value)
-        if stopping or not math.isfinite(value) or self.delivery.given_up():
+        own = evaluation.snapshot is None  # what keeps its own state may save it once this returns
+        if stopping or own or not math.isfinite(value) or self.delivery.given_up():
             self._settle()
         self.keeper.offer(evaluation, self.delivery.undelivered(), last=stopping)
         trial.checkpointing = self.keeper.spent

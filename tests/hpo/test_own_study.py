@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from hpo import spec as studies
+from hpo.store import Store
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -58,6 +60,34 @@ def test_a_function_is_searched_and_goes_on_where_a_killed_worker_was(hpo: Hpo, 
         assert trial["value"] == pytest.approx(rate * (1.0 if kind == "odd" else 0.5) / 2)
     assert trials[0]["params"] == {"python.rate": 0.5, "python.kind": "plain"}
     assert not list(tmp_path.rglob("own/done"))
+
+
+CAREFUL = """
+import os, psycopg2
+
+def curve(settings, report):
+    for step in (1, 2):
+        report({"val_loss": 1.0 / step})
+        with psycopg2.connect(os.environ["HPO_DATABASE_URL"].replace("+psycopg2", "")) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT count(*) FROM hpo.metrics")
+            assert cursor.fetchone() == (step,), "not yet recorded"
+"""
+SLOWLY = (
+    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END'",
+    "CREATE TRIGGER slowly BEFORE INSERT ON hpo.metrics FOR EACH ROW EXECUTE FUNCTION slowly()",
+)
+
+
+def test_what_a_function_keeps_is_never_ahead_of_what_is_recorded(hpo: Hpo, store: Store, file: Path) -> None:
+    """It saves its own state once `report` returns; a worker killed then would pass over what was on its way."""
+    (file.parent / "owned.py").write_text(CAREFUL)
+    with store.engine.begin() as connection:
+        for statement in SLOWLY:
+            connection.execute(text(statement))
+    hpo("launch", "-s", str(file), "-w", "1", "--allow-code", "--set", "trials=1")
+    (trial,) = json.loads(hpo("trials", "-s", "own", "--json").stdout)
+    assert (trial["state"], trial["error"], trial["value"]) == ("COMPLETE", None, 0.5)
 
 
 def test_code_is_run_only_where_it_is_allowed(hpo: Hpo, file: Path) -> None:
@@ -113,9 +143,9 @@ def test_the_best_is_by_the_direction_that_the_file_gives(hpo: Hpo, tmp_path: Pa
 
 def test_the_classifier_of_the_readme_learns_the_shipped_messages(hpo: Hpo, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
-    text = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
     for name, kind in (("words.py", "python"), ("words.yaml", "yaml")):
-        (tmp_path / name).write_text(text.partition(f"```{kind} {name}\n")[2].partition("```")[0])
+        (tmp_path / name).write_text(readme.partition(f"```{kind} {name}\n")[2].partition("```")[0])
     rows = studies.find("spam").parent / "data" / "messages.csv"
     words = ("--set", f"python.rows={rows}", "--set", "python.label=label", "--set", "trials=2")
     hpo("launch", "-s", str(tmp_path / "words.yaml"), "-w", "1", "--allow-code", *words)
