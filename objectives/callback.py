@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from objectives.own import Reporter
 
 _NAMES = {"eval_loss": "val_loss", "eval_samples_per_second": "examples_per_second"}
+_STATE = "trainer_state.json"
+"""What the Trainer writes last: a checkpoint without it is one that was being written when its worker was killed."""
 _LEFT_OUT = {"eval_runtime", "eval_steps_per_second", "epoch"}
 
 
@@ -26,12 +30,10 @@ class HpoCallback(TrainerCallback):
 
     @property
     def checkpoint(self) -> str | None:
-        """The last checkpoint of an earlier attempt; None where there is none."""
-        folder = self.report.folder
-        if not folder.is_dir():
-            return None
-        found: str | None = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
-        return found
+        """The last whole checkpoint of an earlier attempt; None where there is none."""
+        steps = {path.name.rpartition("-")[2]: path for path in self.report.folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")}
+        newest = sorted((step for step in steps if step.isdecimal()), key=int, reverse=True)
+        return next((str(steps[step]) for step in newest if _is_whole(steps[step])), None)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any) -> None:
         """Report the metrics of an evaluation, with the last training loss; it may raise."""
@@ -47,3 +49,11 @@ class HpoCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Hear between two steps of what ends the trial; it may raise."""
         self.report.heed()
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / _STATE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

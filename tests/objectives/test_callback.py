@@ -70,6 +70,12 @@ def test_evaluations_are_reported_and_a_killed_training_goes_on(checkpoint: Any,
 
     with pytest.raises(Stopped):
         train(Reporter(cut, lambda: None, tmp_path / "cut"), checkpoint("bert"))
+    for step, written in ((100, None), (20, '{"epo')):  # a worker was killed while it wrote them
+        half = tmp_path / "cut" / f"checkpoint-{step}"
+        half.mkdir()
+        (half / "model.safetensors").write_text("half")
+        if written:
+            (half / "trainer_state.json").write_text(written)
     again: list[Evaluation] = []
     train(Reporter(again.append, lambda: None, tmp_path / "cut"), checkpoint("bert"))
     assert [each.step for each in again] == [2, 3]
