@@ -8,7 +8,8 @@ import json
 import logging
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,17 @@ from objectives.evaluation import Snapshot
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"(?:(\d{4,})-)?(\d{6})-([0-9a-f]{16})\.safetensors")
+
+
+@contextmanager
+def as_oserror() -> Iterator[None]:
+    """What stores behind URLs raise in their own ways, as where a login is refused, becomes OSError."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Checkpoints:
     folder: str
     attempt: int = 1
 
+    @as_oserror()
     def save(self, step: int, snapshot: Snapshot) -> None:
         """Keep this snapshot and forget older ones, but none of a later attempt; raises OSError, with nothing lost,
         where it cannot be written."""
@@ -46,15 +59,16 @@ class Checkpoints:
                 stream.write(content)
                 _sync(stream)
             files.mv(part, f"{root}/{name}")
-        except (OSError, MemoryError):
+        except Exception:
             _remove(files, part)
             raise
         for old in older:
             _remove(files, f"{root}/{old}")
 
+    @as_oserror()
     def newest(self) -> tuple[int, Snapshot] | None:
         """The newest whole checkpoint of the latest attempt, with its step; None where there is none. Damaged ones are
-        passed over, with a line in the log."""
+        passed over, with a line in the log. Raises OSError where none can be read."""
         files, root = fsspec.url_to_fs(self.folder)
         for name in sorted(self._names(files, root), key=_place, reverse=True):
             content = files.cat_file(f"{root}/{name}")
@@ -63,8 +77,9 @@ class Checkpoints:
             log.warning("checkpoint %s/%s is damaged; it is not used", root, name)
         return None
 
+    @as_oserror()
     def clear(self) -> None:
-        """Remove them all, the folder too."""
+        """Remove them all, the folder too; raises OSError."""
         files, root = fsspec.url_to_fs(self.folder)
         if files.exists(root):
             files.rm(root, recursive=True)
@@ -82,8 +97,9 @@ def _place(name: str) -> tuple[int, int]:
     return (int(found[1] or 0), int(found[2])) if found else (0, 0)
 
 
+@as_oserror()
 def trials(folder: str) -> list[str]:
-    """The names of the trials' folders within a study's."""
+    """The names of the trials' folders within a study's; raises OSError."""
     files, root = fsspec.url_to_fs(folder)
     files.invalidate_cache(root)
     return [path.rstrip("/").rpartition("/")[2] for path in files.ls(root, detail=False)] if files.exists(root) else []
@@ -126,7 +142,8 @@ def _sync(stream: Any) -> None:
 
 def _remove(files: Any, path: str) -> None:
     try:
-        files.rm_file(path)
+        with as_oserror():
+            files.rm_file(path)
     except FileNotFoundError:
         pass
     except OSError as error:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import fsspec  # type: ignore[import-untyped]
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from hpo import keeping
 from hpo.keeping import SHARE, Keeper, Pace
+from hpo.trained import Models
 from objectives.evaluation import Evaluation, Snapshot
 
 MINILM = 273_000_000  # bytes of a state in which all layers learn
@@ -104,3 +108,47 @@ def test_a_folder_that_cannot_be_read_is_logged_without_what_logs_in(caplog: pyt
     assert keeping.kept("ftp://me:secret@127.0.0.1:1/checkpoints") == []
     assert "ftp://127.0.0.1:1/checkpoints cannot be read" in caplog.text
     assert "secret" not in caplog.text
+
+
+class RefusedError(Exception):
+    """What a store raises in its own way, such as botocore's NoCredentialsError: no OSError."""
+
+
+class Refusing(MemoryFileSystem):  # type: ignore[misc]
+    """A store that lets nobody in."""
+
+    protocol = "refusing"
+
+    def exists(self, path: str, **_: Any) -> bool:
+        raise RefusedError("no credentials")
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        raise RefusedError("no credentials")
+
+
+def test_a_store_that_refuses_in_its_own_way_costs_no_trial(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    keeper = Keeper("refusing://bucket/trials/7", 0)
+    assert keeper.resume() == (None, [])
+    keeper.offer(Evaluation(3, 1.0, {}, snapshot=lambda: Snapshot({}, {})), last=True)
+    keeper.clear()
+    assert keeping.kept("refusing://bucket/trials") == []
+    said = "RefusedError: no credentials"
+    assert caplog.messages == [
+        f"no checkpoint can be read, starting over: {said}",
+        f"no checkpoint of step 3: {said}",
+        f"checkpoints stay in refusing://bucket/trials/7: {said}",
+        f"refusing://bucket/trials cannot be read: {said}",
+    ]
+    models = Models("refusing://bucket/models")
+    for call in (lambda: models.save(7, 1, lambda _: None), lambda: models.fetch(7, tmp_path), models.clear):
+        with pytest.raises(OSError, match=said):
+            call()
+
+
+def test_a_store_whose_package_is_missing_costs_no_trial(caplog: pytest.LogCaptureFixture) -> None:
+    fsspec.register_implementation("lacking", "no_such_package.Store", errtxt="Install no_such_package", clobber=True)
+    Keeper("lacking://bucket/7", 0).offer(Evaluation(3, 1.0, {}, snapshot=lambda: Snapshot({}, {})), last=True)
+    assert caplog.messages == ["no checkpoint of step 3: ImportError: Install no_such_package"]
+    with pytest.raises(OSError, match="Install no_such_package"):
+        Models("lacking://bucket").save(7, 1, lambda _: None)
