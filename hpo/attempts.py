@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -19,13 +22,20 @@ Ending = Literal["complete", "pruned", "fail", "cancelled", "released", "died"]
 
 @dataclass(frozen=True)
 class Worker:
-    """Who claims. `grace` is how many seconds without a beat mean that it is dead."""
+    """Who claims. What is in its `name` is its own, and nobody else's; `grace` is how many seconds without a beat mean
+    that it is dead."""
 
     name: str
     host: str
     pid: int
     grace: float = 60.0
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def process_name() -> str:
+    """A name for a worker or a launch that no other process has: in containers host and process number may be those of
+    one before it, or beside it."""
+    return f"{socket.gethostname()}.{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from optuna.storages import BaseStorage
 
 from hpo import config as configuration
 from hpo import inputs
-from hpo.attempts import Claim, Worker
+from hpo.attempts import Claim, Worker, process_name
 from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import explain, is_passing
@@ -363,7 +363,7 @@ def main() -> int:
     config = configuration.load()
     host = socket.gethostname()
     facts = {"device": used(config.devices), "visible_devices": config.devices}
-    me = Worker(options.name or f"{host}-{os.getpid()}", host, os.getpid(), config.grace, facts)
+    me = Worker(options.name or process_name(), host, os.getpid(), config.grace, facts)
     try:
         if options.study:
             run(config, options.study, me, stop.event, options.parent)

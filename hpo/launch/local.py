@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from hpo.attempts import Ending
+from hpo.attempts import Ending, process_name
 from hpo.config import Config
 from hpo.database import LOST
 from hpo.errors import HpoError
@@ -95,6 +94,7 @@ class Crew:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.children: list[Child] = []
+        self.name = process_name()
         self.started = 0
         self.false_starts = 0
         self._told = 0
@@ -102,7 +102,7 @@ class Crew:
     def start(self, slot: int) -> None:
         """A new worker in this slot, in a session of its own: a terminal's Ctrl-C reaches the launcher alone."""
         self.started += 1
-        name = f"{socket.gethostname()}.{os.getpid()}.{self.started}"
+        name = f"{self.name}.{self.started}"
         log = self.launch.config.logs / self.launch.study / f"{name}.log"
         _make_folder(log.parent)
         command = [sys.executable, "-m", "hpo.worker", "--study", self.launch.study, "--name", name]

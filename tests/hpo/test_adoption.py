@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from hpo import claims
-from hpo.attempts import Standing
+from hpo.attempts import Standing, process_name
 from hpo.claims import Nothing
 from hpo.running import Study, Superseded
 from hpo.store import Store
@@ -49,6 +51,13 @@ def test_a_beat_keeps_a_trial_and_tells_its_loss(store: Store) -> None:
     silence(store)
     assert claimed(store, "three").number == 0
     assert store.beat(first) == Standing(owned=False)
+
+
+def test_two_processes_of_one_host_and_number_have_names_of_their_own() -> None:
+    """A container that is started anew has both as before: what the one before it held is not its own."""
+    names = {process_name() for _ in range(50)}
+    assert len(names) == 50
+    assert all(name.startswith(f"{socket.gethostname()}.{os.getpid()}-") for name in names)
 
 
 def test_a_superseded_worker_can_neither_report_nor_finish(store: Store) -> None:
