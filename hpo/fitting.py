@@ -46,9 +46,6 @@ def check_inputs(
         splits = kinds.load(settings.task, settings.data, seed, beside=beside, draw=draw)
         _check_shots(spec, settings, data_root)
         labels = kinds.targets(settings.task, settings.data, splits)
-        _check_metric(spec.metric, settings, labels, "validation", splits.valid)
-        if tested and splits.test:
-            _check_metric(tested, settings, labels, "test", splits.test)
         fingerprint = kinds.fingerprint(settings.task, settings.data)
         _check_limits(settings, spec, data_root)
     except ObjectiveError as error:
@@ -59,6 +56,12 @@ def check_inputs(
     doubted = doubts.of_labels(splits, settings.data.label) if kinds.has_classes(settings) else ()
     for notice in (*splits.notices, *doubted):
         say(notice)
+    try:
+        _check_metric(spec.metric, settings, labels, "validation", splits.valid)
+        if tested and splits.test:
+            _check_metric(tested, settings, labels, "test", splits.test)
+    except ComplaintError as refused:
+        raise located(refused, source, overrides) from refused
     return fingerprint
 
 
