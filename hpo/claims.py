@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, text
 from hpo import attempts, rows, stopping, wishes
 from hpo.attempts import Claim, Ending, Worker
 from hpo.errors import StudyError
+from hpo.lifetime import ALIVE
 from hpo.spec import StudySpec
 
 CLAIM_LOCK = 0x68706F01
@@ -110,6 +111,11 @@ def _take_point(connection: Connection, study_id: int, spec: StudySpec) -> int |
     return trial_id
 
 
+# While the server was away nobody could beat: who lives does so in the first seconds after its start.
+_SILENT = (
+    f"(NOT {ALIVE.format(attempt='a')} "
+    "AND pg_postmaster_start_time() < clock_timestamp() - least(a.grace, interval '10 s'))"
+)
 # A worker runs one trial at a time: a current attempt in its own name is one whose commit it never saw.
 _OPEN = text(
     f"""
@@ -117,7 +123,7 @@ _OPEN = text(
            a.beat < pg_postmaster_start_time() AS outage
     FROM hpo.attempts a JOIN trials t USING (trial_id)
     WHERE a.study_id = :study AND a.current
-      AND (a.ended IS NOT NULL OR a.beat < clock_timestamp() - a.grace OR t.state <> 'RUNNING' OR a.worker = :worker)
+      AND (a.ended IS NOT NULL OR {_SILENT} OR t.state <> 'RUNNING' OR a.worker = :worker)
       AND (t.state <> 'RUNNING' OR NOT {wishes.HOLDS_TRIAL.format(trial="a.trial_id")})
     ORDER BY t.number FOR UPDATE OF a SKIP LOCKED
     """

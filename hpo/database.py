@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
-from sqlalchemy import URL, Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, TimeoutError
 
 from hpo import postgres
@@ -20,6 +20,9 @@ from hpo.errors import DatabaseError
 DRIVER = "postgresql+psycopg2"
 LOST = (OperationalError, InterfaceError, TimeoutError, DatabaseError)
 """What a server that went away raises; TimeoutError is the pool's, whose connections wait for an answer."""
+_WRITES_NOTHING = {"25006", "25P03"}
+"""Codes of a server that is read-only for a while, as in a failover, and of a session that it has ended; to psycopg2
+they are faults of the program."""
 _ACCEPTED = {"postgres", "postgresql", DRIVER}
 _VARIABLE = VARIABLES["database_url"]
 _ADVICE = {
@@ -49,7 +52,7 @@ class Database:
 
     def engine(self) -> Engine:
         """An engine of our own."""
-        return create_engine(f"{DRIVER}://", **self.engine_options())
+        return minded(create_engine(f"{DRIVER}://", **self.engine_options()))
 
     def _connect(self) -> Any:
         url = self.locate()
@@ -61,6 +64,21 @@ class Database:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET idle_in_transaction_session_timeout = %s", (round(self.grace * 1000),))
         return connection
+
+
+def minded(engine: Engine) -> Engine:
+    """The engine, to which a server that is read-only for a while, as in a failover, is one that went away."""
+    event.listen(engine, "handle_error", _as_lost)
+    return engine
+
+
+def _as_lost(context: ExceptionContext) -> OperationalError | None:
+    """What to raise instead, with the connection given up: the server that is left has its successor elsewhere."""
+    error = context.original_exception
+    if getattr(error, "pgcode", None) not in _WRITES_NOTHING:
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, context.parameters, error)
 
 
 @contextmanager
@@ -135,6 +153,7 @@ def is_full(error: BaseException) -> bool:
 _PASSING = re.compile(
     "Connection (refused|reset)|timed out|timeout expired|No route to host|Network is unreachable"
     "|starting up|shutting down|in recovery mode|not (yet )?accepting connections|terminating connection"
+    "|read-only transaction"
     "|server closed the connection|SSL connection has been closed"
     "|server_login_retry|client_login_timeout|server_connect_timeout|cannot connect to server"
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpo.attempts import Claim, Standing
-from hpo.database import LOST, explain
+from hpo.database import explain
 from hpo.store import Store
 
 log = logging.getLogger("hpo.worker")
@@ -20,9 +20,10 @@ class Pulse:
 
     def __init__(self, store: Store, seconds: float, stop: threading.Event, parent: int | None) -> None:
         self.store, self.seconds, self.stop, self.parent = store, seconds, stop, parent
+        self.tick = min(1.0, seconds)
         self.claim: Claim | None = None
         self._told: tuple[Claim | None, Standing] = (None, Standing())
-        self._over = threading.Event()
+        self._over, self._said = threading.Event(), ""
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def __enter__(self) -> Pulse:
@@ -49,19 +50,26 @@ class Pulse:
 
     def _run(self) -> None:
         waited = 0.0
-        tick = min(1.0, self.seconds)
-        while not self._over.wait(tick):
+        while not self._over.wait(self.tick):
             if self.parent is not None and os.getppid() != self.parent:
                 self.stop.set()
-            waited += tick
-            if waited >= self.seconds:
+            waited += self.tick
+            if waited >= self.seconds and self._beat():  # a beat that was lost is tried again with the next tick
                 waited = 0.0
-                self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
         claim = self.claim
         try:
             if claim is not None:
                 self._told = (claim, self.store.beat(claim))
-        except LOST as error:
-            log.warning("no beat: %s", explain(error))
+        except Exception as error:  # whatever it is, the thread goes on: a trial without beats is another's
+            self._say(f"no beat: {explain(error)}")
+            return False
+        self._said = ""
+        return True
+
+    def _say(self, line: str) -> None:
+        """Once, however often it is tried."""
+        if line != self._said:
+            log.warning(line)
+        self._said = line

@@ -17,7 +17,7 @@ from hpo import attempts, claims, rows, schema, stopping
 from hpo.attempts import Claim, Ending, Standing, Worker
 from hpo.claims import Nothing
 from hpo.config import Config
-from hpo.database import DRIVER, Database, connect
+from hpo.database import DRIVER, Database, connect, minded
 from hpo.errors import StudyError, no_study
 from hpo.lifetime import UNTIL
 from hpo.rules import Stop
@@ -78,7 +78,7 @@ class Store:
             skip_compatibility_check=True,
             skip_table_creation=True,
         )
-        self.engine = self.storage.engine
+        self.engine = minded(self.storage.engine)
 
     def close(self) -> None:
         """Give the connection back."""

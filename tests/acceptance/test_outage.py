@@ -19,6 +19,8 @@ import pytest
 from support import environment, wait_until
 
 from hpo import postgres
+from hpo.attempts import Claim, Worker
+from hpo.claims import Nothing
 from hpo.config import Config
 from hpo.database import Database, parse_url
 from hpo.schema import ensure
@@ -208,6 +210,24 @@ def check_continued(site: Site) -> None:
     assert site.steps("heir") == list(range(kept + 1, EVALUATIONS + 1))
     attempts = site.rows("SELECT attempt FROM hpo.metrics ORDER BY step")
     assert attempts == [(1,)] * kept + [(2,)] * (EVALUATIONS - kept)
+
+
+def test_after_an_outage_nobody_takes_a_trial_before_its_worker_could_beat(site: Site) -> None:
+    """However long it was: the worker that waits for work may be back before the one that has some."""
+    worker = site.worker("a")
+    wait_until(lambda: len(site.recorded()) > 3, 60)
+    os.kill(worker.pid, signal.SIGSTOP)
+    site.away()
+    site.back()
+    site.rows("UPDATE hpo.attempts SET beat = beat - interval '1 hour' RETURNING 1")
+    store = Store(Database(locate=lambda: parse_url(str(site.config.database_url))))
+    assert store.claim("one", Worker("idle", "here", 1))[1] is Nothing.WAIT
+    os.kill(worker.pid, signal.SIGCONT)
+    wait_until(lambda: site.rows("SELECT beat > clock_timestamp() - interval '1 minute' FROM hpo.attempts")[0][0])
+    os.kill(worker.pid, signal.SIGSTOP)
+    site.rows("UPDATE hpo.attempts SET beat = beat - interval '1 hour' RETURNING 1")
+    wait_until(lambda: isinstance(store.claim("one", Worker("heir", "here", 2))[1], Claim), 30)
+    store.close()
 
 
 TAKE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hpo'"

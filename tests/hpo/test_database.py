@@ -16,14 +16,16 @@ from urllib.parse import unquote
 
 import psycopg2
 import pytest
+from moves import claimed, spec
 from sqlalchemy.engine import make_url
 from support import environment, wait_until
 
 from hpo import postgres, schema
 from hpo.cli import COMMANDS, group
 from hpo.config import Config
-from hpo.database import Database, connect, is_passing, parse_url, refuse_password
+from hpo.database import LOST, Database, connect, is_passing, parse_url, refuse_password
 from hpo.errors import DatabaseError
+from hpo.store import Store
 
 Run = Callable[..., Any]
 SECRET = "s3cret-Pa55"
@@ -268,3 +270,20 @@ def test_a_connection_that_falls_silent_is_given_up(url: str) -> None:
     connection = Database(lambda: make_url(url))._connect()
     with closing(connection):
         assert connection.get_dsn_parameters()["tcp_user_timeout"] == "30000"
+
+
+def test_a_server_that_is_read_only_for_a_while_is_one_that_is_away(store: Store, url: str) -> None:
+    """As in a failover, or where a provider's disk is full; the next connection may be to another server."""
+    name = make_url(url).database
+    store.create(spec())
+    with closing(psycopg2.connect(url.replace("+psycopg2", ""))) as admin:
+        admin.autocommit = True
+        cursor = admin.cursor()
+        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        store.engine.dispose()
+        with pytest.raises(LOST, match=r"cannot execute .* in a read-only transaction") as refused:
+            claimed(store)
+        cursor.execute("SET default_transaction_read_only = off")
+        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+    assert is_passing(refused.value)
+    assert claimed(store).number == 0
