@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, text
 
-from hpo import claims, promote, rows, spec
+from hpo import claims, rows, spec
 from hpo.errors import StudyError
 from hpo.lifetime import ALIVE, UNTIL
 from hpo.promotion import SUFFIX
 from hpo.spec import StudySpec
-from hpo.store import CREATE_LOCK, Plan, Store
+from hpo.store import CREATE_LOCK, Plan, Store, find, plan_of
 
 _TAKEN = text(
     "SELECT EXISTS (SELECT FROM studies s WHERE study_name = :name AND (EXISTS (SELECT FROM hpo.plans n "
@@ -30,16 +30,14 @@ def rename(store: Store, old: str, new: str) -> None:
     Raises StudyError where that name is taken or trials are running, SpecError where it can be none. A worker that
     waits for a trial follows the study; one that runs a trial, and the launch that shows it, know it by its name.
     """
-    plan, companion = store.plan(old), promote.earlier(store, old)
-    renamed = [(plan, spec.renamed(plan.spec, new))]
-    if companion and (promotion := companion.spec.promotes):
-        promotion = replace(promotion, study=new)
-        renamed.append((companion, replace(companion.spec, study=promotion.companion, promotes=promotion)))
     with store.engine.begin() as connection:
         for name in (new, f"{new}{SUFFIX}"):
             _take_name(connection, name)
-        for before, wanted in renamed:
-            _rename(connection, before, wanted)
+        plan, companion = plan_of(connection, old), find(connection, f"{old}{SUFFIX}")
+        _rename(connection, plan, spec.renamed(plan.spec, new))
+        if companion and (promotion := companion.spec.promotes):
+            promotion = replace(promotion, study=new)
+            _rename(connection, companion, replace(companion.spec, study=promotion.companion, promotes=promotion))
 
 
 def _rename(connection: Connection, plan: Plan, wanted: StudySpec) -> None:
@@ -56,11 +54,10 @@ def copy(store: Store, old: str, new: str, trials_too: bool = False) -> Plan:
 
     Raises StudyError where the name is taken, SpecError where it can be none.
     """
-    plan = store.plan(old)
-    renamed = spec.renamed(plan.spec, new)
     with store.engine.begin() as connection:
         _take_name(connection, new)
-        made = store.write_plan(connection, replace(plan, spec=renamed))
+        plan = plan_of(connection, old)
+        made = store.write_plan(connection, replace(plan, spec=spec.renamed(plan.spec, new)))
         if trials_too:
             _copy_trials(connection, plan.study_id, made.study_id)
         else:
@@ -69,6 +66,7 @@ def copy(store: Store, old: str, new: str, trials_too: bool = False) -> Plan:
 
 
 def _take_name(connection: Connection, name: str) -> None:
+    """Hold the lock under which studies are made and changed: what is read of one after this stands."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATE_LOCK})
     if connection.scalar(_TAKEN, {"name": name}):
         raise StudyError(f"{name}: there is a study of this name already; choose another one")

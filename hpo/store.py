@@ -102,7 +102,7 @@ class Store:
         with self.engine.begin() as connection:
             connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{CREATE_SECONDS}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATE_LOCK})
-            plan = _plan(connection, spec.study)
+            plan = find(connection, spec.study)
             if plan is None and more:
                 raise StudyError(f"{spec.study}: no such study in the database to add trials to; give --trials {more}")
             if plan is None:
@@ -165,17 +165,12 @@ class Store:
     def plan(self, study: str | int) -> Plan:
         """The study of this name or study_id; raises StudyError where there is none."""
         with self.engine.begin() as connection:
-            plan = _plan(connection, study)
-            if plan is None and isinstance(study, str):
-                raise no_study(study, connection.scalars(text("SELECT study_name FROM studies")))
-        if plan is None:
-            raise StudyError(_DELETED)
-        return plan
+            return plan_of(connection, study)
 
     def has(self, study: str) -> bool:
         """Whether there is a study of this name."""
         with self.engine.begin() as connection:
-            return _plan(connection, study) is not None
+            return find(connection, study) is not None
 
     def enqueue(self, study: str, points: Sequence[Mapping[str, Any]]) -> None:
         """Queue a person's own points, on top of the budget."""
@@ -187,7 +182,7 @@ class Store:
     def claim(self, study: str | int, worker: Worker) -> tuple[StudySpec, Claim | Nothing]:
         """The next trial for this worker, with the study as it is now; its study_id holds when it is renamed."""
         with self.engine.begin() as connection:
-            plan = _plan(connection, study)
+            plan = find(connection, study)
             if plan is None:
                 raise StudyError(_DELETED)
             return plan.spec, claims.claim(connection, plan.study_id, plan.spec, worker)
@@ -210,7 +205,7 @@ class Store:
         """End a study by one of its rules, unless these were changed meanwhile; whether it was."""
         with self.engine.begin() as connection:
             claims.lock(connection, claims.CLAIM_LOCK, study_id)
-            plan = _plan(connection, study_id)
+            plan = find(connection, study_id)
             if plan is None or plan.spec.stop != stop or plan.made >= plan.spec.trials:
                 return False
             stopping.end(connection, study_id, why)
@@ -292,7 +287,18 @@ _PLAN = text(
 )
 
 
-def _plan(connection: Connection, study: str | int) -> Plan | None:
+def plan_of(connection: Connection, study: str | int) -> Plan:
+    """The study of this name or study_id as this transaction sees it; raises StudyError where there is none."""
+    plan = find(connection, study)
+    if plan is None and isinstance(study, str):
+        raise no_study(study, connection.scalars(text("SELECT study_name FROM studies")))
+    if plan is None:
+        raise StudyError(_DELETED)
+    return plan
+
+
+def find(connection: Connection, study: str | int) -> Plan | None:
+    """The study of this name or study_id as this transaction sees it; None where there is none."""
     by = {"name": None, "id": study} if isinstance(study, int) else {"name": study, "id": None}
     found = connection.execute(_PLAN, by).one_or_none()
     if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import optuna
@@ -19,7 +20,7 @@ from hpo.config import Config
 from hpo.errors import SpecError, StudyError
 from hpo.running import RunningTrial, Study
 from hpo.spec import StudySpec
-from hpo.store import Store
+from hpo.store import CREATE_LOCK, Store
 from objectives.evaluation import Evaluation
 
 Run = Callable[..., Any]
@@ -105,6 +106,24 @@ def test_a_study_is_not_renamed_under_running_trials(store: Store) -> None:
     changing.rename(store, "old", "new")
     again = begun(store, "new", "two")
     assert (again.claim.number, again.params) == (0, trial.params)
+
+
+@pytest.mark.parametrize("change", [changing.rename, changing.copy])
+def test_what_a_launch_changes_meanwhile_is_not_undone(store: Store, change: Callable[..., Any]) -> None:
+    create(store)
+    other = Store(store.database)
+    changed = "UPDATE hpo.plans SET budget = 40, spec = jsonb_set(spec::jsonb, '{trials}', '40')::json"
+    here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    waiting = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = {here}"
+    with store.engine.begin() as launch:
+        launch.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATE_LOCK})
+        thread = Thread(target=change, args=(other, "old", "new"))
+        thread.start()
+        wait_until(lambda: launch.scalar(text(waiting)) == 1)
+        launch.execute(text(changed))
+    thread.join()
+    other.close()
+    assert store.plan("new").spec.trials == 40
 
 
 def test_a_worker_that_waits_follows_a_renamed_study(store: Store) -> None:
