@@ -69,6 +69,7 @@ class Study:
     def __init__(self, store: Store, study: str | int, storage: BaseStorage | None = None) -> None:
         plan = store.plan(study)
         self.store, self.study_id, self.models, self.folder = store, plan.study_id, plan.models, plan.folder
+        self.fingerprint = plan.fingerprint
         self.storage = storage or open_storage(store)
         self.reload()
 

@@ -40,7 +40,7 @@ from hpo.spec import StudySpec
 from hpo.store import Plan, Store, open_store
 from hpo.trained import Models
 from objectives import trial as objective
-from objectives.errors import CodeError, InfeasibleError, ObjectiveError, without_login
+from objectives.errors import ChangedError, CodeError, InfeasibleError, ObjectiveError, without_login
 from objectives.evaluation import Evaluation, Result
 from objectives.settings import Own
 
@@ -60,6 +60,10 @@ class UnsavedError(HpoError):
 
 class Released(Exception):  # noqa: N818 - a way to stop, not an error
     """The worker was told to stop: the trial is given back."""
+
+
+GIVEN_BACK = (Released, UnsavedError, ChangedError)
+"""What ends an attempt and says nothing of its trial."""
 
 
 @dataclass
@@ -160,7 +164,7 @@ class Hands:
         return lambda: self._serve(trials, plan, folder)
 
     def _serve(self, trials: Study, plan: Plan, folder: str) -> Nothing | None:
-        """Claim a trial and run it; why there was none. Raises HpoError where a model has changed meanwhile."""
+        """Claim a trial and run it; why there was none. Raises HpoError where rows or models have changed meanwhile."""
         spec, claim = self.patiently(lambda: self.store.claim(trials.study_id, self.me))
         if isinstance(claim, Nothing):
             return claim
@@ -172,7 +176,10 @@ class Hands:
         if self.of_all:
             log.info("study %s trial %d", spec.study, claim.number)
         keeper = Keeper(f"{folder}/{claim.trial_id}", self.config.checkpoint, claim.attempt, self.pace)
-        Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
+        try:
+            Work(trials, claim, spec, self.pulse, self.patiently, keeper).run(self.config)
+        except ChangedError as error:
+            raise self._others(plan) from error
         if not self.pulse.stop.is_set():
             self.patiently(lambda: self.promise(trials, spec))
         return None
@@ -185,11 +192,14 @@ class Hands:
         except ObjectiveError as error:
             raise HpoError(f"on {self.me.host}: {error}") from error
         if fingerprint != plan.fingerprint:
-            raise HpoError(
-                f"on {self.me.host}: the rows are not those that {plan.spec.study} was made with; copy the same files "
-                f"here, or start a new study with --as {plan.spec.study}-2"
-            )
+            raise self._others(plan)
         self._check_models(plan)
+
+    def _others(self, plan: Plan) -> HpoError:
+        return HpoError(
+            f"on {self.me.host}: the rows are not those that {plan.spec.study} was made with; copy the same files "
+            f"here, or start a new study with --as {plan.spec.study}-2"
+        )
 
     def _check_models(self, plan: Plan) -> None:
         try:
@@ -226,7 +236,7 @@ class Work:
                 if isinstance(why, Cancelled) or self.patiently(self._over):
                     self.keeper.clear()
                 self.patiently(self.trials.reload)
-            except (Released, UnsavedError, KeyboardInterrupt) as stopped:
+            except (*GIVEN_BACK, KeyboardInterrupt) as stopped:
                 self.trials.store.release(self.claim)
                 log.info("released")
                 if not isinstance(stopped, Released):
@@ -247,7 +257,7 @@ class Work:
             why, infeasible = str(pruned), isinstance(pruned, InfeasibleError)
             log.info("pruned%s", f": {why}" if why else "")
             self.patiently(lambda: trial.finish("pruned", error=why or None, infeasible=infeasible))
-        except (Superseded, Released, UnsavedError, KeyboardInterrupt, *AWAY):
+        except (Superseded, *GIVEN_BACK, KeyboardInterrupt, *AWAY):
             raise
         except Exception as error:
             log.exception("failed")
@@ -271,9 +281,13 @@ class Work:
                     heed=self._heed,
                     resume=snapshot,
                     earlier=self.claim.runtime,
-                    host=replace(inputs.host_for(config, self.spec), folder=self.keeper.own),
+                    host=replace(
+                        inputs.host_for(config, self.spec),
+                        folder=self.keeper.own,
+                        fingerprint=self.trials.fingerprint,
+                    ),
                 )
-            except (Pruned, Superseded, Released, UnsavedError, *AWAY):
+            except (Pruned, Superseded, *GIVEN_BACK, *AWAY):
                 raise
             except Exception:
                 self.delivery.flush()  # what was evaluated before comes first

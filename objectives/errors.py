@@ -25,6 +25,10 @@ class DataError(ObjectiveError):
         self.key = key
 
 
+class ChangedError(ObjectiveError):
+    """The rows are no longer those that the study was made with; no trial is to blame."""
+
+
 class InfeasibleError(ObjectiveError):
     """These settings cannot be trained with on this machine, however often it is tried; others can."""
 

@@ -17,7 +17,8 @@ class Host:
     that each row is computed once where that pays; the last digits of a result may differ from those without. With
     `allow_code` a model's own Python code is run. `measured` is the folder that keeps what was measured of the machine,
     so that all its trials go by the same answer; None keeps it in the process. `folder` is the trial's own, kept until
-    it ends, whoever runs it; None where there is none.
+    it ends, whoever runs it; None where there is none. `fingerprint` is that of the rows that the study was made with;
+    None takes those that are there.
     """
 
     device: str = "auto"
@@ -27,6 +28,7 @@ class Host:
     allow_code: bool = False
     measured: Path | None = None
     folder: Path | None = None
+    fingerprint: str | None = None
 
 
 HERE = Host()

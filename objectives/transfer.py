@@ -34,7 +34,7 @@ from objectives import (
 from objectives.adapters import WRAPPING
 from objectives.batches import Batch, Example
 from objectives.cache import Cache
-from objectives.errors import ModelError, SnapshotError
+from objectives.errors import ChangedError, ModelError, SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import Host
@@ -85,7 +85,7 @@ def run(
         machine = devices.machine(host.device, precision, earlier.get("precision"), host.measured)
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
-            rows = read(settings, source, host.cache, heed)
+            rows = read(settings, source, host.cache, heed, host.fingerprint)
             lesson = replace(lesson_of(settings, rows, machine.device), room=room)
         begun, once = replace(room), _Once(report)
         known = (host.cache, resume, earlier, host.measured)
@@ -340,12 +340,21 @@ def on_states(lesson: trainer.Lesson, rows: Mapping[str, list[Example]]) -> trai
     return replace(lesson, train=train, valid=valid, test=test, collate=collate)
 
 
-def read(settings: Transfer, source: Source, cache: Cache | None = None, heed: Heed = unheeded) -> Rows:
+def read(
+    settings: Transfer,
+    source: Source,
+    cache: Cache | None = None,
+    heed: Heed = unheeded,
+    expected: str | None = None,
+) -> Rows:
     """The rows as the model of this source reads them, their tokens kept in the cache.
 
-    Raises ObjectiveError, and what `heed` raises, called while the cache is waited for and read.
+    Raises ObjectiveError, also where the rows have another fingerprint than is `expected`, and what `heed` raises,
+    called while the cache is waited for and read.
     """
     fingerprint = kinds.fingerprint(settings.task, settings.data)
+    if expected is not None and fingerprint != expected:
+        raise ChangedError("data: the rows have changed since the study was made")
     kept = None if cache is None else Cache(cache.folder, cache.limit)
     seed = split_seed(settings)
     with lent(heed) as one:

@@ -148,6 +148,20 @@ def test_other_rows_are_refused(config: Config, store: Store, rows: Path, made: 
         store.create(made, trial.prepare(inputs.pinned(made, {}, config, {})))
 
 
+def test_rows_that_changed_while_a_worker_worked_are_refused(
+    config: Config, store: Store, rows: Path, made: StudySpec
+) -> None:
+    """The trials before were on the others; the one that was claimed is given back."""
+    with worker._at_work(config, Worker("one", "here", 1, config.grace), threading.Event(), None) as hands:
+        serve = hands.enter("kept")
+        rows.write_text(rows.read_text() + rows.read_text().splitlines()[-1] + "\n")
+        with pytest.raises(HpoError, match="on here: the rows are not those that kept was made with; copy the same"):
+            serve()
+    with store.engine.connect() as connection:
+        assert connection.scalars(text("SELECT outcome FROM hpo.attempts")).all() == ["released"]
+        assert connection.scalars(text("SELECT state FROM hpo.trials")).all() == ["RUNNING"]
+
+
 def test_another_model_is_another_study(config: Config, store: Store, folder: Path, made: StudySpec) -> None:
     fingerprint = store.plan("kept").fingerprint
     assert store.create(made, fingerprint, inputs.identities(made, config)).models
