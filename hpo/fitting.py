@@ -14,8 +14,10 @@ from hpo.space import Categorical, Params, Range, Space, Value
 from hpo.spec import MODELS, StudySpec, located, models, settings_for
 from objectives import limits, sources
 from objectives.measures import class_of
-from objectives.settings import Model, Transfer, get, split_seed
+from objectives.settings import WRAPPING, Model, Transfer, get, split_seed
 from objectives.tables import Table
+
+ADAPTER = "model.adapter"
 
 
 def check_inputs(
@@ -128,9 +130,11 @@ def _check_limits(settings: Transfer, spec: StudySpec, data_root: Path | None) -
     Raises ModelError where there is no such model, ComplaintError where it has less.
     """
     for model, search in _models(spec, data_root):
-        found = limits.read(sources.find(model))
+        found, virtual = limits.read(sources.find(model)), _virtual(settings, model, search)
+        tokens = found.tokens and found.tokens - virtual
+        beside = f" beside {virtual} virtual ones" if virtual else ""
         for address, most, what in (
-            ("data.max_length", found.tokens, "tokens that {} reads"),
+            ("data.max_length", tokens, f"tokens that {{}} reads{beside}"),
             ("model.frozen_layers", found.blocks, "blocks that {} has"),
             ("task.max_target_length", found.written, "tokens that {} writes"),
             ("model.frozen_decoder_layers", found.decoder_blocks, "blocks that the decoder of {} has"),
@@ -143,16 +147,22 @@ def _check_limits(settings: Transfer, spec: StudySpec, data_root: Path | None) -
 
 
 def _models(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[Model, Space]]:
-    """The models that trials may have, and what is searched with each: of points those that name it."""
+    """The models that trials may have, and what is searched with each: of points those that name it and its adapter."""
     if not spec.points:
         yield from ((model, spec.search) for model in models(spec, data_root))
     named: dict[tuple[tuple[str, Value], ...], list[Params]] = {}
     for point in spec.points:
-        named.setdefault(tuple((name, point[name]) for name in MODELS if name in point), []).append(point)
+        named.setdefault(tuple((name, point[name]) for name in (*MODELS, ADAPTER) if name in point), []).append(point)
     for model, points in named.items():
         found = settings_for(spec, dict(model), data_root)
         assert isinstance(found, Transfer)  # noqa: S101 - no other has a model
         yield found.model, listed.space(tuple(points))
+
+
+def _virtual(settings: Transfer, model: Model, search: Space) -> int:
+    """The most virtual tokens that trials may have beside those of a row."""
+    adapters = _ends(search[ADAPTER]) if ADAPTER in search else [model.adapter]
+    return _most("model.virtual_tokens", settings, search) if {*adapters} & {*WRAPPING} else 0
 
 
 def _most(address: str, settings: Transfer, search: Space) -> int:

@@ -25,8 +25,6 @@ _TARGETS = {
     "all": "",
 }
 """Patterns for the names that matrices have in the families of `layers.FAMILIES`."""
-WRAPPING = ("prefix", "prompt")
-"""Adapters that stand around a model: its blocks see virtual tokens that no row has."""
 
 
 def adapted(model: Any, chosen: Model, seed: int) -> Any:

@@ -160,7 +160,7 @@ def _sight(source: Source, image_size: int | None) -> images.Sight:
 def tokenizer(source: Source, max_length: int, max_target_length: int = 0) -> Any:
     """The model's tokenizer; raises ModelError, also where the model cannot read so many tokens, or write them."""
     found = _tokenizer(source)
-    longest, most = (min(found.model_max_length, _positions(side)) for side in pairing.sides(_configured(source)))
+    longest, most = (min(found.model_max_length, positions(side)) for side in pairing.sides(_configured(source)))
     if max_length > longest:
         raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
     if max_target_length > most:
@@ -272,7 +272,7 @@ def _revision(source: Source, config: Any) -> str:
     return getattr(config, "_commit_hash", None) or source.revision or "main"
 
 
-def _positions(config: Any) -> int:
+def positions(config: Any) -> int:
     """The tokens for which there are positions; RoBERTa and its kin count theirs from the padding token's index on."""
     if config.model_type == "deberta-v2" and not config.position_biased_input:
         return sys.maxsize

@@ -31,7 +31,6 @@ from objectives import (
     whole,
     worth,
 )
-from objectives.adapters import WRAPPING
 from objectives.batches import Batch, Example
 from objectives.cache import Cache
 from objectives.errors import ChangedError, ModelError, SnapshotError
@@ -42,7 +41,7 @@ from objectives.identity import identity, is_certain
 from objectives.lent import Lent, lent
 from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
-from objectives.settings import Data, Task, Transfer, split_seed
+from objectives.settings import WRAPPING, Data, Task, Transfer, split_seed
 from objectives.sources import Source
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
@@ -381,6 +380,12 @@ def _arranged(model: Any, settings: Transfer, seed: int) -> Any:
             seen = f"{adapter} is virtual tokens beside those of a text, and {kind} reads images"
             raise ModelError(f"model.adapter: {seen}; right is none, or lora where blocks have linear layers, as ViT's")
         raise ModelError(f"model.adapter: {adapter} is for heads that pool, and {kind} reads every token; use lora")
+    if settings.model.adapter in WRAPPING:
+        virtual = settings.model.virtual_tokens
+        most = models.positions(model.config) - virtual
+        if settings.data.max_length > most:
+            seen = f"{settings.data.max_length} is more than the {most} tokens that {settings.model.name} reads"
+            raise ModelError(f"data.max_length: {seen} beside {virtual} virtual ones; lower it to {most}")
     return strategy.arranged(model, settings.model, seed)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from objectives.settings.data import Clean, Data, Size, Split, Where
-from objectives.settings.model import Depth, Head, Lora, Model, blocks
+from objectives.settings.model import WRAPPING, Depth, Head, Lora, Model, blocks
 from objectives.settings.setting import Setting, Share
 from objectives.settings.task import TASK_ALIASES, Generation, Task
 from objectives.settings.training import Training
@@ -16,6 +16,7 @@ from objectives.settings.training import Training
 __all__ = (
     "KINDS",
     "TASK_ALIASES",
+    "WRAPPING",
     "Clean",
     "Curve",
     "Data",
@@ -64,8 +65,10 @@ class Transfer(Setting):
     def _blocks_learn(self) -> Self:
         training, adapter = self.training, self.model.adapter
         for name in ("layer_decay", "unfreeze_every"):
-            if adapter in ("prefix", "prompt") and getattr(training, name) != Training.model_fields[name].default:
+            if adapter in WRAPPING and getattr(training, name) != Training.model_fields[name].default:
                 raise ValueError(f"training.{name} is of blocks that learn, and with adapter {adapter} none does")
+        if adapter == "prefix" and training.gradient_checkpointing:
+            raise ValueError("training.gradient_checkpointing loses the keys and values of adapter prefix; keep one")
         return self
 
 

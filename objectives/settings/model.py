@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from objectives.settings.setting import Setting, Share
 
+WRAPPING = ("prefix", "prompt")
+"""Adapters that stand around a model: its blocks see virtual tokens that no row has."""
 Depth = Annotated[int, Field(ge=0)] | Literal["all"]
 """So many of the first blocks, or as many as a model has."""
 
@@ -97,7 +99,7 @@ class Model(Setting):
         return self
 
     def _contradictions(self) -> dict[str, bool]:
-        adapter, whole = self.adapter, self.adapter in ("prefix", "prompt")
+        adapter, whole = self.adapter, self.adapter in WRAPPING
         limits = {"frozen_layers": self.frozen_layers != 0, "layers": self.layers is not None}
         limited = next((name for name, given in limits.items() if given), "")
         partial = f"adapter {adapter}" if adapter != "none" else f"learn {self.learn}"

@@ -108,3 +108,24 @@ def test_a_metric_without_a_value_is_said_before_a_trial(
     assert fitting.check_inputs(promote._companion(tested, PROMOTION), tested="val_loss")
     with pytest.raises(SpecError, match=f"metric: {metric} has no value on the 2 test rows: {why}"):
         fitting.check_inputs(promote._companion(tested, PROMOTION), tested=metric)
+
+
+def test_virtual_tokens_need_positions_too(tmp_path: Path) -> None:
+    file = pets.save(tmp_path)  # of a model with 40 positions
+    fits = ["model.adapter=prompt", "data.max_length=20"]
+    assert fitting.check_inputs(spec.load(file, fits))
+    said = r"max_length: 21 is more than the 20 tokens that .*bert reads beside 20 virtual ones; lower it to 20"
+    for more in (["data.max_length=21"], ["data.max_length=16", "search.data.max_length=[16, 21]"]):
+        with pytest.raises(SpecError, match=said):
+            fitting.check_inputs(spec.load(file, [*fits, *more]))
+    searched = ["search.model.adapter=[none, prefix]", "search.model.virtual_tokens=[5, 30]", "data.max_length=11"]
+    with pytest.raises(SpecError, match="11 is more than the 10 tokens"):
+        fitting.check_inputs(spec.load(file, searched))
+    points = "points=[{model.adapter: none, data.max_length: 40}, {model.adapter: prompt, data.max_length: 20}]"
+    assert fitting.check_inputs(spec.load(file, [points, "search={}"]))
+
+
+def test_checkpointing_and_a_prefix_are_refused(tmp_path: Path) -> None:
+    """Blocks that are computed anew are not given the keys and values again, and train without them."""
+    with pytest.raises(SpecError, match=r"gradient_checkpointing loses the keys and values of adapter prefix"):
+        spec.load(pets.save(tmp_path), ["model.adapter=prefix", "training.gradient_checkpointing=true"])
