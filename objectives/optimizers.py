@@ -25,7 +25,7 @@ def _adamw(groups: Groups, training: Training) -> Optimizer:
 
 
 def _adam(groups: Groups, training: Training) -> Optimizer:
-    return Adam(groups, lr=training.learning_rate, decoupled_weight_decay=True, fused=True)
+    return Adam(groups, lr=training.learning_rate, fused=True)
 
 
 def _sgd(groups: Groups, training: Training) -> Optimizer:
@@ -67,7 +67,9 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 def optimizer(model: nn.Module, training: Training) -> Optimizer:
     """The settings' optimizer over what learns; weight decay and L1 are decoupled, and none on biases and norms.
 
-    The first group has the settings' learning rate, the head's; `layer_decay` lowers that of the others.
+    The decay of `adam` is L2 of the loss, as it was before AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101): it
+    goes through the means of gradients. The first group has the settings' learning rate, the head's; `layer_decay`
+    lowers that of the others.
     """
     found = OPTIMIZERS[training.optimizer](_groups(model, training), training)
     if training.l1:

@@ -16,7 +16,9 @@ class Training(Setting):
     evaluations_per_epoch: int = Field(1, ge=1)
     optimizer: Literal["adamw", "adam", "sgd", "adafactor"] = "adamw"
     learning_rate: float = Field(5e-5, gt=0)
-    weight_decay: float = Field(0.01, ge=0, description="decoupled; none on biases and norms")
+    weight_decay: float = Field(
+        0.01, ge=0, description="decoupled, with adam L2 in the gradient; none on biases and norms"
+    )
     l1: float = Field(0.0, ge=0, description="draws weights to exactly 0, decoupled; none on biases and norms")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="the learning rate shrinks so from block to block downwards"

@@ -121,8 +121,9 @@ def test_virtual_tokens_need_positions_too(tmp_path: Path) -> None:
     searched = ["search.model.adapter=[none, prefix]", "search.model.virtual_tokens=[5, 30]", "data.max_length=11"]
     with pytest.raises(SpecError, match="11 is more than the 10 tokens"):
         fitting.check_inputs(spec.load(file, searched))
-    points = "points=[{model.adapter: none, data.max_length: 40}, {model.adapter: prompt, data.max_length: 20}]"
-    assert fitting.check_inputs(spec.load(file, [points, "search={}"]))
+    points = "points: [{model.adapter: none, data.max_length: 40}, {model.adapter: prompt, data.max_length: 20}]\n"
+    file.write_text(file.read_text().partition("search:")[0] + points)
+    assert fitting.check_inputs(spec.load(file))
 
 
 def test_checkpointing_and_a_prefix_are_refused(tmp_path: Path) -> None:

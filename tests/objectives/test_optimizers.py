@@ -75,7 +75,29 @@ def test_a_fused_step_does_not_read_its_gradients_twice(monkeypatch: pytest.Monk
     assert optimizer.grad_scale is None, "nothing is left for a step that is not clipped"
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_adam_takes_weight_decay_for_a_part_of_the_gradient() -> None:
+    """As torch's own: two steps of gradients 1 and 0 tell it from AdamW, and from no decay at all."""
+    found = {}
+    for name, decay in (("adam", 0.5), ("adamw", 0.5), ("adam", 0.0)):
+        ours, theirs = (nn.Linear(1, 1) for _ in range(2))
+        theirs.load_state_dict(ours.state_dict())
+        nn.init.ones_(ours.weight)
+        nn.init.ones_(theirs.weight)
+        optimizer = optimizers.optimizer(ours, Training(optimizer=name, learning_rate=0.1, weight_decay=decay))
+        plain = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+            [theirs.weight], lr=0.1, weight_decay=decay
+        )
+        for gradient in (1.0, 0.0):
+            for model, one in ((ours, optimizer), (theirs, plain)):
+                for parameter in model.parameters():
+                    parameter.grad = torch.full_like(parameter, gradient)
+                one.step()
+        assert ours.weight.item() == pytest.approx(theirs.weight.item(), abs=1e-6)
+        found[name, decay] = ours.weight.item()
+    assert len({round(value, 4) for value in found.values()}) == 3
+
+
+@pytest.mark.parametrize("name", [name for name in optimizers.OPTIMIZERS if name != "adam"])
 def test_weight_decay_is_decoupled_and_spares_biases_and_norms(name: str) -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
     for parameter in model.parameters():
