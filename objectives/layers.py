@@ -8,7 +8,8 @@ from itertools import accumulate, pairwise, takewhile
 from math import ceil
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from objectives.errors import ModelError
 from objectives.pairing import KIND
@@ -24,6 +25,7 @@ class Family:
     the stem that later blocks read, too; `paired` blocks return their states as the first of two; with `final_norm`
     every token's state passes a norm of the head before it is pooled. `decoder` are the blocks of an encoder-decoder's
     second side, fed by `decoder_stem`; of a pair (`encoder-decoder`) each side is a model of a family of its own.
+    `noise` are modules outside of these that drop of what a side's stem gives, the encoder's first.
     Models that are not `given` states run their frozen blocks with every batch.
     A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow each other at one
     width, these together count as one.
@@ -36,6 +38,7 @@ class Family:
     final_norm: bool = False
     decoder: str | None = None
     decoder_stem: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
     given: bool = True
     images: bool = False
     stages: Callable[[Any], Sequence[int]] | None = None
@@ -62,10 +65,12 @@ _BART = Family(
     "encoder.layers",
     decoder="decoder.layers",
     decoder_stem=tuple(f"decoder.{name}" for name in _SIDE),
+    noise=("encoder", "decoder"),
     given=False,
 )
 # The first block of each side has the table of relative positions that the later ones read, too.
-_T5 = Family(("shared",), "encoder.block", decoder="decoder.block", given=False)
+_T5_NOISE = ("encoder.dropout", "decoder.dropout")
+_T5 = Family(("shared",), "encoder.block", decoder="decoder.block", noise=_T5_NOISE, given=False)
 _LLAMA = Family(("embed_tokens",), "layers", given=False)
 
 FAMILIES = {
@@ -83,7 +88,7 @@ FAMILIES = {
     "distilbert": Family(blocks="transformer.layer"),
     "electra": Family(("embeddings", "embeddings_project")),
     "encoder-decoder": Family((), "encoder", decoder="decoder", given=False),
-    "gpt2": Family(("wte", "wpe"), "h", given=False),
+    "gpt2": Family(("wte", "wpe"), "h", noise=("drop",), given=False),
     "llama": _LLAMA,
     "marian": _BART,
     "mbart": _BART,
@@ -195,14 +200,34 @@ def frozen_depth(model: Any) -> int:
 def train_mode(model: Any, frozen_dropout: bool = False) -> None:
     """Switch a model to training, its frozen parts to evaluation, whose dropout would only add noise.
 
-    With `frozen_dropout` these drop, too.
+    With `frozen_dropout` these drop, too; batch norms among them still keep to the means that they were trained with.
     """
     model.train()
-    if frozen_dropout or all(parameter.requires_grad for parameter in model.parameters()):
+    if all(parameter.requires_grad for parameter in model.parameters()):
         return
-    for part in (part for side in sides(model) for part in (*side.stem, *side.blocks)):
+    parts: list[nn.Module] = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    if not frozen_dropout:
+        parts = [part for side in sides(model) for part in (*side.stem, *side.blocks)]
+        _quieten(model)
+    for part in parts:
         if not learns(part):
             part.eval()
+
+
+def _quieten(model: Any) -> None:
+    """Drop nothing of what a stem gives that does not learn, where its dropout stands outside of it."""
+    read: list[nn.Module] = []
+    for module, side in zip(_found(model, family(model).noise), sides(model), strict=False):
+        read += side.stem  # of the decoder's tokens the embeddings are the encoder's
+        if not isinstance(module, nn.Dropout):
+            module.training = any(map(learns, read))  # its own code drops; its blocks have a flag each
+        elif not module._forward_hooks:
+            module.register_forward_hook(_where_it_learns)
+
+
+def _where_it_learns(_module: nn.Module, given: tuple[Tensor], found: Tensor) -> Tensor:
+    """T5's is behind the last norm, too, which learns."""
+    return found if given[0].requires_grad else given[0]
 
 
 def trainable_parameters(model: nn.Module) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from families import GENERATORS, QWEN2
-from torch import nn
+from torch import Tensor, nn
 
 from objectives import layers, models, sources
 from objectives.cutting import can_be_given
@@ -119,3 +119,54 @@ def test_more_decoder_blocks_than_there_are(checkpoint: Checkpoint) -> None:
 def test_decoder_blocks_of_a_model_with_one_side(checkpoint: Checkpoint) -> None:
     with pytest.raises(ModelError, match=r"frozen_decoder_layers: gpt2 is no encoder-decoder; model\.frozen_layers is"):
         layers.freeze(_load(checkpoint("gpt2"), "gpt2"), 0, 1)
+
+
+def _first_inputs(model: Any, frozen_dropout: bool = False) -> list[list[Tensor]]:
+    """What the first block of each side is given, in two passes in training mode."""
+    found: list[list[Tensor]] = []
+
+    def listen(block: nn.Module, given: list[Tensor]) -> None:
+        def hear(_: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            given.append(args[0] if args else named["hidden_states"])
+
+        block.register_forward_pre_hook(hear, with_kwargs=True)
+
+    for side in layers.sides(model):
+        found.append([])
+        listen(side.blocks[0], found[-1])
+    layers.train_mode(model, frozen_dropout)
+    inputs = {"input_ids": torch.tensor([[2, 4, 5, 3]])}
+    if len(found) == 2:
+        inputs["labels"] = inputs["input_ids"]
+    for _ in range(2):
+        model(**inputs)
+    return found
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+def test_nothing_is_dropped_before_frozen_blocks(checkpoint: Checkpoint, family: str) -> None:
+    """Wherever an architecture has the dropout of its embeddings."""
+    model = _load(checkpoint(family), family, dropout=0.5)
+    layers.freeze(model, 1, 1 if family in DECODERS else 0)
+    for first, second in _first_inputs(model):
+        assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("family", [name for name in GENERATORS if name not in ("llama", "qwen2")])
+def test_what_learns_and_what_is_asked_for_is_dropped_of(checkpoint: Checkpoint, family: str) -> None:
+    frozen = _load(checkpoint(family), family, dropout=0.5)
+    layers.freeze(frozen, 1, 1 if family in DECODERS else 0)
+    whole = _load(checkpoint(family), family, dropout=0.5)
+    first = _load(checkpoint(family), family, dropout=0.5)
+    layers.at(first.base_model, layers.family(first).blocks)[0].requires_grad_(False)  # the stem learns
+    for model, asked in ((frozen, True), (whole, False), (first, False)):
+        for one, other in _first_inputs(model, asked):
+            assert not torch.equal(one, other)
+
+
+def test_the_dropout_behind_t5s_last_norm_stays(checkpoint: Checkpoint) -> None:
+    model = _load(checkpoint("t5"), "t5", dropout=0.5)
+    layers.freeze(model, BLOCKS, 1)
+    layers.train_mode(model)
+    states = [model.encoder(input_ids=torch.tensor([[2, 4, 5, 3]])).last_hidden_state for _ in range(2)]
+    assert not torch.equal(*states)

@@ -117,11 +117,12 @@ def test_stages_are_in_order_of_depth(checkpoint: Checkpoint, family: str) -> No
     assert list(map(id, seen)) == list(map(id, blocks))
 
 
+@pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("family", ["resnet", "efficientnet", "mobilenet_v2"])
-def test_running_means_of_frozen_stages_stay(checkpoint: Checkpoint, family: str) -> None:
+def test_running_means_of_frozen_stages_stay(checkpoint: Checkpoint, family: str, dropout: bool) -> None:
     model = _load(checkpoint(family))
     layers.freeze(model, 2)
-    layers.train_mode(model)
+    layers.train_mode(model, dropout)
     before = {name: value.clone() for name, value in model.named_buffers() if "running_var" in name}
     model(pixel_values=torch.randn(4, 3, 2 * _side(family), 2 * _side(family)))
     frozen = {id(value) for part in _frozen(model, 2) for value in part.buffers()}

@@ -23,7 +23,7 @@ def source(folder: Path) -> Source:
 )
 def test_every_family_has_the_limits_that_its_model_has(checkpoint: Callable[[str], Path], family: str) -> None:
     found = limits.read(source(checkpoint(family)))
-    longest = models._positions(transformers.AutoConfig.from_pretrained(checkpoint(family)))
+    longest = models.positions(transformers.AutoConfig.from_pretrained(checkpoint(family)))
     assert found == Limits(longest if longest < 10**6 else None, 3)
 
 

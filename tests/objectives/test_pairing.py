@@ -260,7 +260,7 @@ def test_what_is_left_is_a_model_like_others(trained: settings.Settings, tmp_pat
     model = strategy.arranged(load(chosen), chosen, 0)
     left = STEM + BLOCKS * BLOCK + BLOCK + ATTENTION + HEAD  # trained by now, and frozen like the rest
     assert layers.trainable_parameters(model) == left
-    assert [models._positions(side) for side in pairing.sides(model.config)] == [POSITIONS, POSITIONS]
+    assert [models.positions(side) for side in pairing.sides(model.config)] == [POSITIONS, POSITIONS]
     again = settings.replace(trained, {"model.name": chosen.name, "model.decoder": None, "training.epochs": 0})
     untrained: list[Evaluation] = []
     trial.run(again, untrained.append, host=Host("cpu", 1))
