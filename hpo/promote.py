@@ -50,8 +50,20 @@ def plan(store: Store, rows: Report, study: str, wish: Wish, before: Plan | None
     found = wish if before is None or before.spec.promotes is None else _as_before(wish, before.spec.promotes)
     trials = rows.trials(study)
     made = tuple(candidates(own, trials, found.top or TOP))
+    if found.fit == "all":
+        _check_fitted(own, made)
     seeds = tuple(fresh(own.seed, _used(own, trials), found.seeds or SEEDS))
     return Promotion(study, found.top or TOP, found.fit or "train", seeds, made)
+
+
+def _check_fitted(own: StudySpec, chosen: Sequence[Candidate]) -> None:
+    """Raises StudyError where one of them is not trained at all: on more rows there is nothing to say of it."""
+    for one in chosen:
+        if settings.get(settings.replace(own.objective, one.params), "training.epochs") == 0:
+            which = "the defaults have" if one.number is None else f"trial {one.number} has"
+            raise StudyError(
+                f"{own.study}: --fit all is to train on more rows, and {which} 0 epochs; right is --fit train"
+            )
 
 
 def create(store: Store, config: Config, promotion: Promotion, before: Plan | None) -> StudySpec:

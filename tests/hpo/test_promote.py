@@ -80,6 +80,21 @@ def test_more_rows_of_a_class_than_there_are_is_said_before_a_trial(file: Path, 
     assert fitting.check_inputs(spec.load(file, ["search.data.shots={low: 1, high: 18}"]))
 
 
+def test_what_is_not_trained_cannot_be_fitted_on_more_rows(file: Path) -> None:
+    own = spec.load(file, ["training.epochs=0"])
+    some = list(promote.candidates(own, [trial(0, 0.2, 1e-2)], 1))
+    said = r"--fit all is to train on more rows, and trial 0 has 0 epochs; right is --fit train"
+    with pytest.raises(StudyError, match=said):
+        promote._check_fitted(own, some)
+    with pytest.raises(StudyError, match="the defaults have 0 epochs"):
+        promote._check_fitted(own, some[1:])
+    searched = spec.load(file, ["search.training.epochs=[0, 2]"])
+    tried = [trial(0, 0.2, 1e-3, **{"training.epochs": 2}), trial(1, 0.1, 1e-3, **{"training.epochs": 0})]
+    promote._check_fitted(searched, list(promote.candidates(searched, tried[:1], 1)))
+    with pytest.raises(StudyError, match="trial 1 has 0 epochs"):
+        promote._check_fitted(searched, list(promote.candidates(searched, tried, 1)))
+
+
 def test_fresh_seeds_follow_from_the_studys_and_are_none_that_were_used() -> None:
     found = list(promote.fresh(7, (), 5))
     assert found == list(promote.fresh(7, (), 8))[:5]
