@@ -23,8 +23,19 @@ def override(tree: dict[str, Any], texts: Sequence[str], known: Sequence[str]) -
         if not equals or not address or not written.strip():
             raise SpecError(f"--set {text}: is no address=value; write such as --set training.epochs=1")
         value = strictyaml.loads(written, f"--set {address}")
-        tree = _replaced(tree, _path(address, known), value, address)
+        path = _path(address, known)
+        is_range = path[0] == "search" and len(path) == 2
+        tree = _unsearched(tree, path[1]) if is_range and value is None else _replaced(tree, path, value, address)
     return tree
+
+
+def _unsearched(tree: dict[str, Any], address: str) -> dict[str, Any]:
+    """The tree of a study that searches everything but this."""
+    search = tree.get("search")
+    there = list(search) if isinstance(search, dict) else []
+    if address not in there:
+        raise SpecError(f"--set search.{address}: is not searched; {nearest(address, there)}")
+    return tree | {"search": {name: range_ for name, range_ in tree["search"].items() if name != address}}
 
 
 def place(key: str, source: str, texts: Sequence[str]) -> str:

@@ -120,6 +120,13 @@ def test_an_override_of_the_rest_of_the_file(load: Load) -> None:
     assert list(found.search)[-1] == "training.weight_decay"
 
 
+def test_a_range_is_taken_out_by_null(load: Load) -> None:
+    left = [*load().search]
+    assert [*load("search.training.batch_size=null").search] == [name for name in left if name != "training.batch_size"]
+    with pytest.raises(SpecError, match=r"--set search\.training\.batch: is not searched; .*training\.batch_size"):
+        load("search.training.batch=null")
+
+
 def test_an_override_of_a_simulated_study(load: Load) -> None:
     found = load("simulated.noise=0.1", text="study: a\nobjective: {simulated: {}}\nsearch: {simulated.dropout: [0.1]}")
     assert get(found.objective, "simulated.noise") == 0.1
