@@ -8,6 +8,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 _DOCUMENT = "-DOCSTART-"
+_COMMENT = re.compile(r"#[ \t]*(id\b|newdoc\b|newpar\b|[\w.:]+[ \t]*=)")
+"""What stands above sentences in files of CoNLL-U and MultiCoNER; a sentence may begin with the word # all the same."""
 
 
 class ConllError(Exception):
@@ -29,13 +31,23 @@ class Sentence(NamedTuple):
 def sentences(text: str) -> Iterator[Sentence]:
     """All sentences, in order; of each line the first field is the word and the last its tag.
 
-    Fields stand between tabs or blanks. Lines of -DOCSTART- are passed over. Raises ConllError.
+    Fields stand between tabs or blanks. Lines of -DOCSTART- and comments above a sentence are passed over. Raises
+    ConllError.
     """
-    lines = enumerate(text.split("\n"), start=1)  # not splitlines: U+2028 may stand in a word
+    lines = _uncommented(enumerate(text.split("\n"), start=1))  # not splitlines: U+2028 may stand in a word
     fields = ((number, [field for field in re.split(r"[ \t\r]+", line) if field]) for number, line in lines)
     for is_sentence, group in groupby(fields, key=lambda found: bool(found[1]) and found[1][0] != _DOCUMENT):
         if is_sentence:
             yield _sentence(list(group))
+
+
+def _uncommented(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    above = True
+    for number, line in lines:
+        if above and _COMMENT.match(line):
+            continue
+        above = not line.strip()
+        yield number, line
 
 
 def _sentence(lines: list[tuple[int, list[str]]]) -> Sentence:

@@ -152,9 +152,21 @@ def _opened(table: Table, key: str) -> Iterator[Callable[[str], bytes]]:
 def _names(path: str, key: str) -> list[str]:
     """All files of a folder or a .zip, sorted."""
     if Path(path).is_dir():
-        return sorted(one.relative_to(path).as_posix() for one in Path(path).rglob("*") if one.is_file())
+        return sorted(one.relative_to(path).as_posix() for one in _files(Path(path), frozenset()))
     with _archive(path, key) as archive:
         return sorted(one.filename for one in archive.infolist() if not one.is_dir())
+
+
+def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """All files below a folder, links to folders followed where these do not lead back up."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for one in folder.iterdir():
+        if one.is_dir():
+            yield from _files(one, above | {real})
+        elif one.is_file():
+            yield one
 
 
 @contextmanager

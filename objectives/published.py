@@ -56,11 +56,19 @@ def loaded(data: Data) -> Mapping[str, Any]:
 
 
 def roles(data: Data, names: Sequence[str]) -> dict[str, str]:
-    """The split for each role: those named, and the usual ones where training rows are not named; raises DataError."""
+    """The split for each role: those named, and the usual ones where training rows are not named; raises DataError.
+
+    No split has two roles: rows that validate choose, and are none to test on.
+    """
+    named = {role: name for role in ROLES if (name := getattr(data, role))}
     found = {role: next((name for name in _USUAL[role] if name in names), None) for role in ROLES}
-    wanted = {role: getattr(data, role) or (None if data.train else found[role]) for role in ROLES}
+    usual = {role: None if data.train or name in named.values() else name for role, name in found.items()}
+    wanted = {**usual, **named}
     wanted["train"] = wanted["train"] or "train"
     for role, name in wanted.items():
+        other = next((before for before in ROLES if name and wanted[before] == name), role)
+        if other != role:
+            raise DataError(f"data.{role}", f"{name!r} is data.{other}, too; right is a split for each of them")
         if name and name not in names:
             raise DataError(f"data.{role}", f"{data.hub!r} has no split {name!r}; found {listed(names, name)}")
     return {role: name for role, name in wanted.items() if name}

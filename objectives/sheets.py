@@ -23,7 +23,9 @@ def cells(raw: bytes) -> tuple[list[Sequence[Any]], str | None]:
         raise SheetError("needs the package openpyxl; pip install openpyxl, or save it as CSV") from None
     try:
         book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
-        rows = list(book.worksheets[0].iter_rows(values_only=True))
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # what a file says of its size may be wrong, and cells beyond would not be read
+        rows = list(sheet.iter_rows(values_only=True))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, IndexError) as error:
         raise SheetError(f"is no Excel file that can be read: {error or type(error).__name__}") from None
     names = book.sheetnames

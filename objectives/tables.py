@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from objectives.conll import ConllError, sentences
 from objectives.encodings import EncodingError, decode
@@ -164,9 +164,14 @@ def first_line(error: Exception) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as people write it: 1.0 is `1`, True is `true`, a missing value or NaN is empty."""
+    """A value as people write it: 1.0 is `1`, True is `true`, a missing value or NaN is empty, bytes are UTF-8.
+
+    Raises UnicodeDecodeError for bytes that are none.
+    """
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -186,19 +191,46 @@ def _decoded(file: _File) -> tuple[str, str | None]:
 def _delimited(file: _File, delimiter: str) -> Table:
     delimiter = file.delimiter or delimiter
     text, notice = _decoded(file)
-    (_, header), *rows = _records(file, text, delimiter)
+    quotes = None
+    try:
+        records = list(_records(file, text, delimiter))
+    except DataError:
+        if delimiter != "\t":
+            raise
+        records, quotes = list(_records(file, text, delimiter, csv.QUOTE_NONE)), "quotes in it are read as text"
+    (_, header), *rows = records
     _check_delimiter(file, header, delimiter)
     _check_names(file, header)
     for line, fields in rows:
         if len(fields) != len(header):
             raise file.error(_ragged(len(fields), len(header), delimiter), line)
     columns = {name: [fields[index] for _, fields in rows] for index, name in enumerate(header)}
-    return _table(file, columns, [line for line, _ in rows], notice)
+    lines = [line for line, _ in rows]
+    table = _table(file, columns, lines, notice)
+    for told in (quotes, _long(columns) if delimiter == "\t" else None):
+        table = table.noting(told) if told else table
+    return table
+
+
+def _long(columns: Mapping[str, Sequence[str]]) -> str | None:
+    """A notice where cells run over lines, which in a file between tabs is rarely meant."""
+    count = sum("\n" in cell for cells in columns.values() for cell in cells)
+    if not count:
+        return None
+    seen = "1 cell runs" if count == 1 else f"{count} cells run"
+    return f"{seen} over several lines between quotes; if these are text, write each of them twice"
 
 
 def _table(file: _File, columns: Mapping[str, Sequence[str]], lines: Sequence[int], notice: str | None) -> Table:
     table = Table(columns, file.path, lines)
     return table.noting(notice) if notice else table
+
+
+_QUOTES = {
+    "unexpected end": "a quote opened in this row is never closed",
+    "expected after": "a text in quotes goes on after the one that closes it; write quotes within a text twice",
+}
+"""What to say of quotes, by a part of what the csv module says."""
 
 
 def _ragged(found: int, right: int, delimiter: str) -> str:
@@ -208,11 +240,14 @@ def _ragged(found: int, right: int, delimiter: str) -> str:
     return f"{seen}; put a text that holds {delimiter!r} into double quotes"
 
 
-def _records(file: _File, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(
+    file: _File, text: str, delimiter: str, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with the line it starts at; the last of them is the end mark's."""
     end = "\0"  # stands in no text we accept; within a field it tells that a quote swallowed the end of the file
     csv.field_size_limit(max(len(text), csv.field_size_limit()))  # a text may be as long as its file
-    reader = csv.reader(chain(io.StringIO(text, newline=""), [end]), delimiter=delimiter)
+    lines = chain(io.StringIO(text, newline=""), [end])
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     line = 1
     try:
         for record in reader:
@@ -222,9 +257,8 @@ def _records(file: _File, text: str, delimiter: str) -> Iterator[tuple[int, list
                 yield line, record
             line = reader.line_num + 1
     except csv.Error as error:
-        raise file.error(f"{error}; is a quote never closed?", line) from None
-    if record != [end]:
-        raise file.error("a quote opened in this row is never closed", line)
+        said = next((said for mark, said in _QUOTES.items() if mark in str(error)), str(error))
+        raise file.error(said, line) from None
 
 
 def _check_delimiter(file: _File, header: Sequence[str], delimiter: str) -> None:
@@ -289,8 +323,14 @@ def _parquet(file: _File) -> Table:
     except (pyarrow.ArrowException, OSError) as error:
         raise file.error(f"is no Parquet file that can be read: {first_line(error)}; write or copy it again") from None
     columns = zip(table.column_names, table.columns, strict=True)
-    found = {name: [as_text(value) for value in column.to_pylist()] for name, column in columns}
-    return Table(found, file.path, range(1, table.num_rows + 1), counted="row")
+    found, bytes_of = {}, []
+    for name, column in columns:
+        try:
+            found[name] = [as_text(value) for value in column.to_pylist()]
+        except UnicodeDecodeError:
+            bytes_of.append(name)
+    made = Table(found, file.path, range(1, table.num_rows + 1), counted="row")
+    return made.noting(f"left out, as bytes that are no text: {', '.join(bytes_of)}") if bytes_of else made
 
 
 def _xlsx(file: _File) -> Table:

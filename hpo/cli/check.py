@@ -79,7 +79,8 @@ def _survey(spec: StudySpec, config: Config, model: Source | None, quiet: bool) 
     wanted = studies.settings_for(spec, {}, config.data_root)
     if not isinstance(wanted, settings.Transfer):
         return None
-    found, oddities = survey.survey(wanted, spec.seed, model), odd.find(wanted, spec.seed)
+    seed = settings.split_seed(wanted)
+    found, oddities = survey.survey(wanted, seed, model), odd.find(wanted, seed)
     if not quiet:
         _say_survey(found)
         _say_odd(oddities, wanted)

@@ -42,6 +42,8 @@ class TextGeneration:
         end = reader.tokenizer.eos_token_id
         read = reader(table.column(data.text), max_length=WHOLE if self.settings.packing else data.max_length)
         rows = [ended(list(tokens), end) for tokens in read.tokens]
+        if end is not None:  # also what ends at once is learned, and told of
+            rows = [row if len(row) > 1 else [*row, end] for row in rows]
         if self.settings.packing:
             rows = [list(block) for block in chunks(list(chain.from_iterable(rows)), data.max_length)]
         return [example(row[: data.max_length], 1) for row in rows if len(row) > 1]

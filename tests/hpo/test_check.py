@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pets
 import pytest
 from rich.cells import cell_len
 from support import environment
 
 from hpo.config import Config
 
+Run = Callable[..., Any]
 LONG = "一个名字很长很长的类别，长到一行里放不下，还要再长一些才够，因为它说的是许多许多的事情"
 
 
@@ -61,3 +66,16 @@ def test_the_tables_of_chinese_rows_fit_and_stand_in_columns(config: Config, tmp
     (odd,) = [line for line in lines if line.startswith("行.csv:5")]
     assert "…" in odd
     assert any("1 of 120 rows have a label that the most similar training rows contradict" in line for line in lines)
+
+
+def test_the_survey_is_of_the_rows_that_trials_have(run: Run, tmp_path: Path) -> None:
+    """Divided by data.split.seed where there is one, whatever the study's own seed is."""
+    file = pets.save(tmp_path)
+
+    def survey(*overrides: str) -> Any:
+        words = [word for one in overrides for word in ("--set", one)]
+        return json.loads(run("check", str(file), "--json", *words).out)["survey"]
+
+    apart = survey("data.split.seed=7")
+    assert apart == survey("seed=7") != survey()
+    assert survey("seed=3", "data.split.seed=7") == apart

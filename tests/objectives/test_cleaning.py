@@ -1,7 +1,9 @@
 """Rows as they come: encodings, delimiters, Excel files, and what cleaning removes and changes."""
 
 import json
+import re
 import sys
+import zipfile
 from pathlib import Path
 
 import openpyxl
@@ -136,6 +138,21 @@ def test_the_first_sheet_of_an_excel_file_is_read(tmp_path):
     assert table.place(1) == f"{path}, line 5"
     assert table.notices == (f"{path}: is read from '表1', the first of 2 sheets",)
     assert data.read(excel(tmp_path / "b.xlsx", [["a"], ["x"]])).notices == ()
+
+
+@pytest.mark.parametrize("said", ["A1", "A1:A2", "A1:XFD9"])
+def test_an_excel_file_may_be_wrong_of_its_size(tmp_path, said):
+    """What other programs write is often of another day, or of the first cell alone."""
+    path = Path(excel(tmp_path / "a.xlsx", [["a", "b"], ["x", 1], ["y", 2]]))
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    (sheet,) = [name for name in parts if name.startswith("xl/worksheets/")]
+    parts[sheet], count = re.subn(rb'(<dimension ref=")[^"]*', rb"\g<1>" + said.encode(), parts[sheet])
+    assert count == 1
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    assert data.read(path).columns == {"a": ["x", "y"], "b": ["1", "2"]}
 
 
 def test_excel_files_that_are_no_table_are_told(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ HUBS = [
     ({"train": 20, "validation": 6, "test": 4}, {"train": "train"}, (12, 4, 4)),
     ({"train": 20, "validation": 6, "test": 8}, {"train": "test", "valid": "train"}, (8, 20, None)),
     ({"train": 20, "test": 8}, {"train": "train", "test": "test"}, (16, 4, 8)),
-    ({"train": 20, "test": 8}, {"valid": "test"}, (20, 8, 8)),
+    ({"train": 20, "test": 8}, {"valid": "test"}, (20, 8, None)),
 ]
 
 
@@ -50,6 +50,8 @@ def test_a_hub_s_splits_are_taken_and_divided_where_there_is_none(hub, splits, n
 def test_a_hub_s_mistakes_are_told_in_one_line(hub):
     name = hub(train=20, test=4)
     for settings, message in [
+        ({"valid": "test", "test": "test"}, "data.test: 'test' is data.valid, too; right is a split for each of them"),
+        ({"valid": "train"}, "data.valid: 'train' is data.train, too; right is a split for each of them"),
         ({"valid": "tests"}, f"data.valid: '{name}' has no split 'tests'; found train, test; did you mean 'test'?"),
         (
             {"label": "lable"},

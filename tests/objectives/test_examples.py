@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from families import WORDS
+from families import QWEN2, WORDS
+from torch import tensor
 
 from objectives import models, settings, sources, tasks, transfer, trial
+from objectives.data import Table
 from objectives.errors import ObjectiveError
+from objectives.settings import Data, Task
+from objectives.tokenized import Reader
 
 Lesson = Callable[..., settings.Settings]
 Checkpoint = Callable[[str], Path]
@@ -153,3 +157,13 @@ def test_a_row_is_masked_alike_whatever_rows_are_beside_it(lesson: Lesson) -> No
 def test_a_tokenizer_that_masks_nothing(lesson: Lesson, checkpoint: Checkpoint) -> None:
     with pytest.raises(ObjectiveError, match=r"model\.name: its tokenizer has no token that masks"):
         _examples(lesson("fill-mask", "bert"), model__name=str(checkpoint("bert")))
+
+
+def test_a_text_that_is_empty_is_a_row_like_others() -> None:
+    """In training there is none, but what is predicted has an answer for each row."""
+    task = tasks.of(Task(kind="text-generation"))
+    table = Table({"text": ["", "good film", ""]})
+    found = task.encode(table, Reader(QWEN2), Data(path="-", label="-"), ())
+    assert [(list(row.tokens), row.items) for row in found[::2]] == [([QWEN2.eos_token_id] * 2, 1)] * 2
+    assert found[1].items >= 2
+    assert [told for told, _ in task.tell(tensor([0.0, 0.0, 0.0]), found, ())] == [1.0] * 3

@@ -36,6 +36,16 @@ def test_a_folder_has_a_folder_for_each_class(drawn: Path) -> None:
     assert len(table) == 13
 
 
+def test_links_to_folders_are_followed_but_not_back_up(drawn: Path, tmp_path: Path) -> None:
+    (drawn / "light").rename(tmp_path / "elsewhere")
+    (drawn / "light").symlink_to(tmp_path / "elsewhere")
+    (drawn / "dark" / "up").symlink_to(drawn)
+    (drawn / "dark" / "gone").symlink_to(tmp_path / "nowhere")
+    assert [*folders.read(str(drawn)).column("text")] == [
+        f"{name}/{number}.png" for name in ("dark", "light") for number in range(6)
+    ]
+
+
 def test_an_archive_holds_the_same(drawn: Path, tmp_path: Path) -> None:
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "images")
     table, plain = folders.read(packed), folders.read(str(drawn))

@@ -111,6 +111,11 @@ FILES = [
     ("a.csv", 'a,b\n1,2\n3,"4', ", line 3: a quote opened in this row is never closed"),
     (
         "a.csv",
+        'a,b\n"Great, I said,1\nit was bad,0\na 5" screen,1\n',
+        ", line 2: a text in quotes goes on after the one that closes it; write quotes within a text twice",
+    ),
+    (
+        "a.csv",
         "a;b\n1;2\n",
         "the header is one column and contains ';'; set data.delimiter: ';', or separate it by commas",
     ),
@@ -188,3 +193,26 @@ def test_importing_data_is_light():
 def test_a_text_may_be_longer_than_the_csv_module_reads_at_first(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1," + "x" * 300_000 + "\n")
     assert [len(value) for value in data.read(tmp_path / "a.csv").column("b")] == [300_000]
+
+
+def test_quotes_between_tabs_that_are_no_csv_are_text(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('text\tlabel\n"Great film, I said\t1\nit was bad\t0\na 5" screen\t1\n')
+    table = data.read(path)
+    assert table.column("text") == ['"Great film, I said', "it was bad", 'a 5" screen']
+    assert table.notices == (f"{path}: quotes in it are read as text",)
+    path.write_text('text\tlabel\n"never closed\t1\nbad\t0\n')
+    assert data.read(path).column("text") == ['"never closed', "bad"]
+    path.write_text('text\tlabel\n"as ""CSV"" has it"\t1\n"on two\nlines"\t0\n')
+    table = data.read(path)
+    assert table.column("text") == ['as "CSV" has it', "on two\nlines"]
+    said = "1 cell runs over several lines between quotes; if these are text, write each of them twice"
+    assert table.notices == (f"{path}: {said}",)
+
+
+def test_bytes_of_parquet_are_text_or_left_out(tmp_path):
+    cells = {"text": ["größe".encode(), b"b"], "label": ["x", "y"], "thumb": [b"\xff\xd8", b""]}
+    path = parquet(tmp_path / "a.parquet", cells)
+    table = data.read(path)
+    assert table.columns == {"text": ["größe", "b"], "label": ["x", "y"]}
+    assert table.notices == (f"{path}: left out, as bytes that are no text: thumb",)

@@ -98,6 +98,13 @@ def test_a_conll_file(write: Callable[..., str], name: str) -> None:
     assert table.place(1).endswith(f"{name}, line 7")
 
 
+def test_comments_above_a_sentence_are_no_words(write: Callable[..., str]) -> None:
+    """Those of CoNLL-U and of MultiCoNER; # as a word is one."""
+    comments = "# sent_id = 1\n# text = EU in\nEU B-ORG\nin O\n\n# O\n# id O\n\n# id 12\tdomain=en\nOslo B-LOC\n"
+    table = read(write("rows.conll", "# newdoc\n\n" + comments))
+    assert dict(table.columns) == {"text": ["EU in", "# #", "Oslo"], "label": ["B-ORG O", "O O", "B-LOC"]}
+
+
 def test_a_word_without_a_tag(write: Callable[..., str]) -> None:
     with pytest.raises(tables.DataError, match=r"rows\.conll, line 2: 'in' has no tag beside it; right"):
         read(write("rows.conll", "EU B-ORG\nin\n"))
