@@ -17,7 +17,7 @@ from hpo.report import Report, Row
 from hpo.scores import Said
 from hpo.spec import StudySpec
 from objectives import kinds
-from objectives.settings import Transfer
+from objectives.settings import Own, Transfer
 
 _METRICS = {"accuracy": "accuracy", "f1_macro": "f1_macro", "loss": "val_loss"}
 
@@ -119,6 +119,9 @@ def _study(rows: Report, wish: Wish) -> tuple[str, str, StudySpec]:
 
 def _objective(spec: StudySpec) -> Transfer:
     """The settings of a study whose rows have a class each; raises StudyError."""
+    if isinstance(spec.objective, Own):
+        function = spec.objective.python.function
+        raise StudyError(f"{spec.study}: hpo knows no rows of the function {function}; right is a study of a task")
     if not isinstance(spec.objective, Transfer):
         raise StudyError(f"{spec.study}: a simulated objective has no rows to be wrong about; right is one that trains")
     if not kinds.has_classes(spec.objective):

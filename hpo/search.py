@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -181,9 +182,22 @@ def _in_interval(options: Mapping[str, Any], step: int) -> bool:
     return step == 1 or (after >= 0 and after % options["interval_steps"] == 0)
 
 
+class _Hyperband(HyperbandPruner):
+    """Optuna's takes a trial's bracket from the study's name, and so another one where that is changed or copied; a
+    trial at its second rung would then be its first's. The seed stays with the study."""
+
+    def __init__(self, seed: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._seed = seed
+
+    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
+        named = SimpleNamespace(study_name=str(self._seed))
+        return super()._get_bracket_id(named, trial)  # type: ignore[arg-type]
+
+
 PRUNERS: Mapping[str, Callable[[dict[str, Any], StudySpec], BasePruner]] = {
     "asha": lambda options, _: SuccessiveHalvingPruner(**options),
-    "hyperband": lambda options, _: HyperbandPruner(**options),
+    "hyperband": lambda options, spec: _Hyperband(spec.seed, **options),
     "median": lambda options, _: MedianPruner(**options),
     "percentile": lambda options, _: PercentilePruner(**options),
     "patient": _patient,

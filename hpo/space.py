@@ -62,7 +62,10 @@ class Float:
             return False
         if not self.low <= value <= self.high:
             return False
-        return self.step is None or not (exact(value) - exact(self.low)) % exact(self.step)
+        if self.step is None:
+            return True
+        steps = (value - self.low) / self.step  # as Optuna tells: its samplers draw 0.1 + 2 * 0.1, which is not 0.3
+        return abs(steps - round(steps)) < 1e-8
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}" + (f" in steps of {self.step:g}" if self.step else "")

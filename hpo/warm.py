@@ -67,8 +67,9 @@ def _related(spec: StudySpec, studies: Sequence[Row]) -> list[Row]:
 
 
 def _kind(spec: Mapping[str, Any]) -> Any:
-    """What is tuned: the kind of task, or the one kind that simulated objectives are."""
-    return spec["objective"].get("task", {}).get("kind")
+    """What is tuned: the kind of task, a function of one's own, or the one kind that simulated objectives are."""
+    objective = spec["objective"]
+    return objective.get("task", {}).get("kind") or objective.get("python", {}).get("function")
 
 
 def _model(spec: Mapping[str, Any]) -> Any:
@@ -77,12 +78,13 @@ def _model(spec: Mapping[str, Any]) -> Any:
 
 def _best(spec: StudySpec, study: Row, trials: Iterable[Row]) -> list[Known]:
     """The points of a study that the new one can try, the best first."""
-    complete = [row for row in trials if row["state"] == "COMPLETE" and study["metric"] == spec.metric]
+    alike = (study["metric"], study["direction"]) == (spec.metric, spec.direction)
+    complete = [row for row in trials if alike and row["state"] == "COMPLETE"]
     sign = 1 if spec.direction == "minimize" else -1
     known = []
     for row in sorted(complete, key=lambda row: sign * row["value"]):
         params = row["params"]
-        inside = {name: params[name] for name, range_ in spec.search.items() if params.get(name) in range_}
+        inside = {name: params[name] for name, range_ in spec.search.items() if params.get(name, ...) in range_}
         if inside and len(inside) >= _SHARED * len(spec.search):
             known.append(Known(study["study"], row["number"], inside))
     return known

@@ -85,14 +85,13 @@ def _listed(numbers: list[int]) -> str:
 def again(account: Account) -> Markup:
     """How to do it again."""
     spec, name = account.story.spec, account.story.spec.study
+    verbs = ("promote", "errors", "report") if isinstance(spec.objective, settings.Transfer) else ("report",)
     return section(
         "again",
         "How to do it again",
         facts([*_rows(account)]),
         tag("p", "Save the study file below beside its rows; then:"),
-        commands(
-            f"hpo launch -s {name}.yaml", f"hpo promote -s {name}", f"hpo errors -s {name}", f"hpo report -s {name}"
-        ),
+        commands(f"hpo launch -s {name}.yaml", *(f"hpo {verb} -s {name}" for verb in verbs)),
         tag("p", "The study file, every default in place:"),
         commands(study_file(spec)),
     )
@@ -117,6 +116,6 @@ def counts(story: Story) -> str:
     """What the study is, in a line."""
     objective = story.spec.objective
     if not isinstance(objective, settings.Transfer):
-        return "a simulated objective: nothing is trained"
+        return studies.subject(story.spec)
     models = {trial["facts"]["model"] for trial in story.trials if trial["facts"].get("model")}
     return f"{objective.task.kind} with {', '.join(sorted(models)) or objective.model.name}"

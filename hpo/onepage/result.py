@@ -12,6 +12,7 @@ from hpo.onepage.account import Account
 from hpo.onepage.markup import Markup, bar, commands, facts, lines, section, table, tag
 from hpo.onepage.markup import card as boxed
 from hpo.verdict import Standing, Verdict
+from objectives.settings import Transfer
 
 _SLICES = 20
 
@@ -20,7 +21,7 @@ def cards(account: Account) -> Markup:
     """What to see first."""
     row, spent = account.row, account.spent
     over = f"{row['complete']} complete, {row['pruned']} pruned, {row['failed']} failed"
-    found = [*_best(account), boxed(row["made"], "trials", over)]
+    found = [*_best(account), boxed(len(account.story.trials), "trials", over)]
     found.append(boxed(tables.duration(spent.work), "of work", "all workers together"))
     known = {name: saving.known for name, saving in spent.savings.items() if saving.known}
     if (saved := sum(known.values())) > 0:
@@ -58,9 +59,10 @@ def _unsure(account: Account, why: str) -> Iterator[Markup]:
         yield tag("p", "No trial is complete yet.")
         return
     yield tag("p", f"Best {account.story.metric}: {tables.shown(best['value'])}, trial {best['number']}.")
-    partly = "This is one seed, chosen among many trials by the validation rows, and so partly luck"
-    yield tag("p", f"{partly}: {why}. To know what is left of it:", class_="doubt")
-    yield commands(f"hpo promote -s {name}")
+    if isinstance(account.story.spec.objective, Transfer):
+        partly = "This is one seed, chosen among many trials by the validation rows, and so partly luck"
+        yield tag("p", f"{partly}: {why}. To know what is left of it:", class_="doubt")
+        yield commands(f"hpo promote -s {name}")
     metrics = [(metric, value) for metric, value in best["metrics"].items() if "[" not in metric]
     yield tag("p", "Metrics of its best evaluation, on the validation rows:")
     yield facts(metrics)

@@ -175,6 +175,23 @@ def test_a_simulated_study_has_a_page_too(read: Run, tmp_path: Path) -> None:
     assert "no such study" in read("report", "-s", "toys", "-o", str(tmp_path / "toys.html")).err
 
 
+def test_a_study_of_ones_own_function_is_called_so(run: Run, store: Store, tmp_path: Path) -> None:
+    """It trains, without rows that are known; and there is nothing that could be promoted."""
+    own = {"objective": {"python": {"function": "mine:tune", "rate": 0.5}}, "search": {"python.rate": [0.5, 1.0]}}
+    moves.create(store, enqueue=[{"python.rate": 1.0}], trials=1, **own)
+    for number in range(2):
+        trial = moves.evaluate(moves.begun(store, f"w{number}"), 0.5)
+        trial.finish("complete")
+    assert run("report", "-s", "toy", "-o", str(tmp_path / "toy.html")).code == 0
+    text = (tmp_path / "toy.html").read_text("utf-8")
+    assert "the function mine:tune" in text
+    assert "hpo knows no rows of the function mine:tune" in text
+    assert "simulated" not in text
+    assert "hpo promote" not in text
+    assert "one seed, chosen" not in text
+    assert re.search(r">2<[^0-9]*trials[^0-9]*2 complete, 0 pruned", text)
+
+
 def test_the_study_file_of_a_page_logs_nobody_in(file: Path) -> None:
     own = spec.load(file, ["data.path=s3://me:secret@bucket/rows.csv"])
     said = making.study_file(own)

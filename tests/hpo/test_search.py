@@ -239,6 +239,24 @@ def test_hyperband_ends_with_the_trial() -> None:
     assert (found["_min_resource"], found["_max_resource"]) == (2, 8)
 
 
+@pytest.mark.parametrize("pruner", ["hyperband", {"kind": "patient", "patience": 1, "wrapped": "hyperband"}])
+def test_hyperbands_brackets_stay_when_a_study_is_renamed(pruner: Any) -> None:
+    """Rungs that are on record are of the bracket that a trial was in. With another seed brackets are drawn anew."""
+
+    def brackets(name: str, **rest: Any) -> list[int]:
+        found: Any = search.pruner(study_of(pruner=pruner, epochs=9, per_epoch=1, **rest))
+        found = getattr(found, "_wrapped_pruner", found)
+        study = optuna.create_study(study_name=name, pruner=found)
+        found._try_initialization(study)
+        study.add_trials([optuna.trial.create_trial(value=0.0) for _ in range(60)])
+        return [found._get_bracket_id(study, trial) for trial in study.get_trials(deepcopy=False)]
+
+    first = brackets("first")
+    assert set(first) == {0, 1, 2}
+    assert first == brackets("second")
+    assert first != brackets("first", seed=1)
+
+
 def test_a_simulated_epoch_is_an_evaluation() -> None:
     spec = StudySpec.from_dict(
         {"study": "a", "objective": {"simulated": {"evaluations": 5}}, "search": {"simulated.dropout": [0.1]}}

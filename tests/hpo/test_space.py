@@ -138,6 +138,8 @@ def test_a_point_of_a_grid_comes_back_from_optuna_unchanged() -> None:
         (Float(0.0, 1.0), True, False),
         (Float(0.0, 0.5), "0.1", False),
         (Float(0.0, 0.5, step=0.1), 0.3, True),
+        (Float(0.0, 0.5, step=0.1), 0.1 + 2 * 0.1, True),
+        (Float(1e-5, 1e-4, step=1e-5), 1e-5 + 6 * 1e-5, True),
         (Float(0.0, 0.5, step=0.1), 0.25, False),
         (Int(1, 9, step=2), 3, True),
         (Int(1, 9, step=2), 4, False),

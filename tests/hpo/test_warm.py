@@ -56,6 +56,28 @@ def test_a_point_that_is_tried_anyway_is_not_taken_over() -> None:
     assert known({"old": [own]}, wanted) == []
 
 
+def test_what_earlier_trials_do_not_have_is_drawn() -> None:
+    """Also where null is one of the choices: an address that is not there is no null."""
+    search = {**SEARCH, "simulated.fail_at": [None, 9]}
+    assert known({"old": [trial(0, 0.3, 1e-3)]}, spec(warm_start="old", search=search)) == ["trial 0 of old"]
+
+
+def test_another_direction_of_a_metric_has_no_best_to_give() -> None:
+    with pytest.raises(StudyError, match="has no complete trial of this metric"):
+        known({"old": [trial(0, 0.3, 1e-3)]}, spec(warm_start="old"), old=study("old", direction="maximize"))
+
+
+def test_functions_of_ones_own_are_told_apart() -> None:
+    def tree(function: str) -> dict[str, Any]:
+        return {"objective": {"python": {"function": function, "rate": 0.5}}, "search": {"python.rate": [0.5, 1.0]}}
+
+    wanted = spec(warm_start="auto", **tree("mine:tune"))
+    for function, count in (("mine:tune", 1), ("mine:other", 0)):
+        other = study("old", spec=spec(study="old", **tree(function)).to_dict())
+        past = {"old": [trial(0, 0.3, 1e-3, params={"python.rate": 1.0})]}
+        assert len(known(past, wanted, old=other)) == count
+
+
 def test_what_is_higher_is_better_where_the_metric_says_so() -> None:
     past = {"old": [trial(0, 0.5, 1e-2), trial(1, 0.3, 1e-3)]}
     wanted = spec(warm_start="auto", metric="accuracy")
