@@ -16,7 +16,7 @@ from hpo.errors import HpoError, StudyError
 from hpo.scores import Said
 from hpo.spec import StudySpec
 from hpo.store import Plan
-from objectives import data, kinds, rules, settings
+from objectives import data, kinds, rules, settings, tfidf
 from objectives.data import Splits
 from objectives.errors import ObjectiveError
 from objectives.rules import Labelled
@@ -79,7 +79,14 @@ def divided(config: Config, spec: StudySpec, own: Plan) -> tuple[Transfer, Split
 
 
 def _labelled(objective: Transfer, table: Table) -> Labelled:
-    return Labelled(table.column(objective.data.text), table.column(objective.data.label))
+    """Rows as rules read them, of pairs half of what is read of each text, so that neither hides the other."""
+    found = objective.data
+    texts = table.column(found.text)
+    if found.pair:
+        half = tfidf.READ // 2
+        both = zip(texts, table.column(found.pair), strict=True)
+        texts = [f"{one[:half]} {other[:half]}" for one, other in both]
+    return Labelled(texts, table.column(found.label))
 
 
 def texts_of(classes: Sequence[str], given: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from hpo.trained import Models
 from hpo.verdict import Comparison, Verdict
 from objectives import kinds
 from objectives.measures import limits
+from objectives.sources import NOTE
 
 PIPELINES = {
     "text-classification": ("text-classification", ", truncation=True"),
@@ -40,9 +41,6 @@ WITHOUT_PIPELINE = {
 
 OF_IMAGES = ("image-classification",)
 """Kinds of tasks that read images, which a pipeline is given by their paths."""
-
-NOTE = "hpo.json"
-"""What a worker has written beside the model, and what tells such a folder from others."""
 
 
 @dataclass(frozen=True)

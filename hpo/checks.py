@@ -29,7 +29,7 @@ class Head(Setting):
     pruner: Any = "percentile"
     metric: str = "val_loss"
     direction: Direction | None = Field(None, description="of a metric of your own function; null: the metric's")
-    trials: int | None = Field(None, ge=1, description="null: the points of a list or a grid, else 20")
+    trials: int | None = Field(None, ge=1, le=2**31 - 1, description="null: the points of a list or a grid, else 20")
     seed: int = Field(0, ge=0, lt=2**32)
     enqueue: list[dict[str, Any]] = Field([], description="parameters to try first, by address")
     enqueue_defaults: bool | None = Field(None, description="try the objective's own values first; null: not in a grid")

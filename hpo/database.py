@@ -62,7 +62,7 @@ class Database:
         options = {"connect_timeout": 10, "application_name": "hpo", **keepalive, **url.query, **arguments}
         connection = psycopg2.connect(**options)
         with connection, connection.cursor() as cursor:
-            cursor.execute("SET idle_in_transaction_session_timeout = %s", (round(self.grace * 1000),))
+            cursor.execute("SET idle_in_transaction_session_timeout = %s", (min(round(self.grace * 1000), 2**31 - 1),))
         return connection
 
 
@@ -118,6 +118,8 @@ def parse_url(text: str) -> URL:
             f"{_VARIABLE}: {url.drivername}:// is not supported, only PostgreSQL is; write "
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset it to use the embedded server"
         )
+    if "@" in (url.host or ""):
+        raise DatabaseError(f"{_VARIABLE}: has more than one @; write one within a user's name or password as %40")
     late = url.normalized_query.get("password")
     url = url.set(password=late[-1]).difference_update_query(["password"]) if late else url
     return url.set(drivername=DRIVER)
@@ -181,7 +183,7 @@ def _embedded_url(config: Config) -> URL:
 def _reached(database: Database) -> Database:
     try:
         database._connect().close()
-    except psycopg2.OperationalError as error:
+    except psycopg2.Error as error:  # one of the program where the URL has an option that is none
         where = database.locate().render_as_string(hide_password=True)
         said = explain(error)
         advice = next((advice for mark, advice in _ADVICE.items() if mark in said), "")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo import baselines, card, compare, intervals, predict, promote, scores
+from hpo import baselines, compare, intervals, predict, promote, scores
 from hpo.compare import MEASURES
 from hpo.config import Config
 from hpo.errors import HpoError, StudyError
@@ -19,6 +19,7 @@ from hpo.report import Report
 from hpo.scores import Said
 from hpo.store import Store
 from hpo.trained import Models
+from objectives.sources import NOTE
 
 _KIND = "text-classification"
 
@@ -76,12 +77,12 @@ def of_folder(folder: Path) -> Model:
 
 def is_model(folder: str) -> bool:
     """Whether this names a folder that `hpo promote` wrote."""
-    return (Path(folder) / card.NOTE).is_file()
+    return (Path(folder) / NOTE).is_file()
 
 
 def _model(name: str, folder: Path, known: frozenset[str] | None) -> Model:
     try:
-        note = json.loads((folder / card.NOTE).read_text("utf-8"))
+        note = json.loads((folder / NOTE).read_text("utf-8"))
         kind, columns, classes = note["task"], (note["text"], note["label"]), note.get("classes", ())
     except (OSError, ValueError, KeyError) as error:
         raise HpoError(f"{folder}: is no model folder that hpo promote wrote: {type(error).__name__}") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
@@ -69,6 +70,7 @@ class View:
         self._first_finished: int | None = None
         self._first_running: float | None = None
         self._noted: str | None = None
+        self._deaf = False  # nobody is there any more to show it to
 
     def __enter__(self) -> Self:
         if self._live:
@@ -76,28 +78,40 @@ class View:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        with self._heard():
+            if self._live:
+                self._live.stop()
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """A terminal that was closed, a pipe that nobody reads, or a full disk: these cost the view, not the launch."""
+        try:
+            yield
+        except (OSError, SystemExit):  # rich ends the program at a broken pipe
+            self._deaf = True
 
     def __call__(self) -> None:
         """Show how things stand, if the last look is old enough."""
-        if self.clock() - self._asked < REFRESH_SECONDS:
+        if self._deaf or self.clock() - self._asked < REFRESH_SECONDS:
             return
         self._asked = self.clock()
         try:
             self.state = state = self.progress()
         except LOST:
-            self._note("the database does not answer; waiting for it")
+            with self._heard():
+                self._note("the database does not answer; waiting for it")
             return
-        if self._live:
-            self._draw(self._live, self.panel(state))
-        else:
-            found = panel.best(state, ago=False)  # it would be news each second
-            self._note(f"{panel.counts(state)}{found and f'; {found}'}", f"{self._clock(state)}  ")
+        with self._heard():
+            if self._live:
+                self._draw(self._live, self.panel(state))
+            else:
+                found = panel.best(state, ago=False)  # it would be news each second
+                self._note(f"{panel.counts(state)}{found and f'; {found}'}", f"{self._clock(state)}  ")
 
     def say(self, line: str) -> None:
         """A line that stays, above the view."""
-        self.console.print(tables.printable(line), markup=False)
+        with self._heard():
+            self.console.print(tables.printable(line), markup=False)
 
     def panel(self, state: Row) -> RenderableType:
         """The whole view, as wide and as high as the terminal is now."""

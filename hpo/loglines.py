@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+READY = "ready for trials"
+"""What a worker says once it has the rows and models of its study."""
 _ENTRY = re.compile(r"\d{4}-\d\d-\d\dT\S+ trial=(?P<trial>\S+) ")
 _current: list[str] = ["-"]
 

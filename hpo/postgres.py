@@ -204,13 +204,27 @@ def _start(root: Path, pg_bin: Path | None, pg_user: str | None) -> Server:
         elif not find_postmaster(site.data):
             check_version(site)
         found = launch(site, root)
-        known = {"bin": str(site.bin), "data": str(site.data), "port": found.port, "pid": found.pid}
+        known = {"bin": str(site.bin), "data": str(site.data), "port": found.port, "pid": found.pid, "host": _here()}
         write_private(root / "server.json", json.dumps(known))
         return Server(found.port, root / "passfile", site.data, site.bin, root / "log")
 
 
+def _here() -> list[str]:
+    """What tells this machine from others: its name, and this run of it, which its containers share."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return [socket.gethostname(), *([boot.read_text().strip()] if boot.exists() else [])]
+
+
 def _refuse_second_host(root: Path) -> None:
     """Two machines that share a home (NFS) must not start two servers on the same data."""
+    data, known = find_data(root), root / "server.json"
+    host = json.loads(known.read_text()).get("host", []) if known.exists() else []
+    if data and (data / "postmaster.pid").exists() and host and not {*host} & {*_here()}:
+        raise DatabaseError(
+            f"{root}: the host {host[0]} has started this server and not stopped it; stop it there: hpo db stop; or, "
+            f"where that machine is gone, remove {data / 'postmaster.pid'}; a server for several hosts is one with "
+            "HPO_DATABASE_URL"
+        )
     for lock in root.glob("watchdog-*"):
         if lock != _watchdog_lock(root) and not is_free(lock, fcntl.LOCK_SH):
             host = lock.name.removeprefix("watchdog-")

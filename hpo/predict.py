@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hpo.card import NOTE, OF_IMAGES
+from hpo.card import OF_IMAGES
 from hpo.complaints import of_file
 from hpo.config import Config
 from hpo.errors import HpoError
 from objectives import decoding, folders, settings, tables
 from objectives.errors import DataError, ObjectiveError
+from objectives.sources import NOTE
 from objectives.tables import Table
 
 ADDED = ("prediction", "probability")

@@ -30,7 +30,7 @@ from hpo.delivery import Delivery, Dispatch
 from hpo.errors import DatabaseError, HpoError
 from hpo.keeping import Keeper, Pace, kept, sweep
 from hpo.launch.devices import used
-from hpo.loglines import Lines, tagged
+from hpo.loglines import READY, Lines, tagged
 from hpo.patience import AWAY, Patience
 from hpo.pool import Pool, Serve
 from hpo.promise import Promise
@@ -93,6 +93,7 @@ def run(config: Config, study: str, me: Worker, stop: threading.Event, parent: i
     """
     with _at_work(config, me, stop, parent) as hands:
         serve, told = hands.patiently(lambda: hands.enter(study)), None
+        log.info(READY)
         while not stop.is_set():
             found = serve()
             if found in _SAID and found is not told:

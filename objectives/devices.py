@@ -106,14 +106,15 @@ def machine(device: str, precision: str, before: object = None, measured: Path |
     device gains by (see `automatic`), as it stands in the folder `measured`.
     """
     chosen = _device(device)
+    if chosen.type == "cuda":  # cuBLAS must know before it first runs, which measuring does
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if precision == "auto":
         precision = str(before) if before in _possible(chosen) else automatic(chosen, measured)
     elif precision not in (*_possible(chosen), "bf16"):  # which older GPUs emulate
         raise ObjectiveError(_lacks(chosen, precision))
     if chosen.type == "cuda":
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-        # The same bits each time: cuBLAS must know before it first runs.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"  # of convolutions
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(chosen)
     return Machine(chosen, precision)

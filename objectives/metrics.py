@@ -106,9 +106,10 @@ def of_numbers(predicted: Tensor, truth: Tensor) -> dict[str, float]:
 def of_texts(written: Sequence[str], references: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     """Those of `names` among `bleu`, `chrf`, `rouge1`, `rouge2` and `rougeL`, each from 0 to 1.
 
-    `bleu` (Papineni et al., 2002) is sacreBLEU's, over all texts, of words as its 13a cuts them, and `chrf` (Popovic,
-    2015) its chrF, of up to 6 characters and no words; theirs are a hundred times as large. ROUGE (Lin, 2004) is the
-    mean F1 of the texts, of words of Latin letters and digits, not stemmed.
+    `bleu` (Papineni et al., 2002) is sacreBLEU's, over all texts, of words as its 13a cuts them, without its smoothing:
+    0 where no four words in a row are right. `chrf` (Popovic, 2015) is its chrF with eps_smoothing, of up to 6
+    characters and no words, which texts shorter than that lower. Theirs are a hundred times as large. ROUGE (Lin, 2004)
+    is the mean F1 of the texts, of words of Latin letters and digits, not stemmed.
     """
     listed = [[text] for text in references]
     found: dict[str, float] = {}

@@ -73,6 +73,9 @@ HEADS = {
 }
 """By the name that a task gives."""
 
+DECODERS = ("gpt2", "llama", "qwen2")
+"""Architectures of one side that reads forwards alone. As published they have no padding, or another than batches."""
+
 DROPOUTS = (
     "activation_dropout",
     "attention_dropout",
@@ -123,6 +126,8 @@ def configuration(model: Model, source: Source, head: str, classes: Sequence[str
     if classes:
         config.id2label = dict(enumerate(classes))
         config.label2id = {name: index for index, name in enumerate(classes)}
+    if HEADS[head].pools and config.model_type in DECODERS:  # whose head reads the last token that is no padding
+        config.pad_token_id = _tokenizer(source).pad_token_id
     config.use_cache = False  # of states for the next token, which training has no use for
     if model.dropout is not None:
         _set_dropout(config, model.dropout)
@@ -160,7 +165,8 @@ def _sight(source: Source, image_size: int | None) -> images.Sight:
 def tokenizer(source: Source, max_length: int, max_target_length: int = 0) -> Any:
     """The model's tokenizer; raises ModelError, also where the model cannot read so many tokens, or write them."""
     found = _tokenizer(source)
-    longest, most = (min(found.model_max_length, positions(side)) for side in pairing.sides(_configured(source)))
+    told = sys.maxsize if source.is_promoted else found.model_max_length  # there it is the training's
+    longest, most = (min(told, positions(side)) for side in pairing.sides(_configured(source)))
     if max_length > longest:
         raise ModelError(f"data.max_length: {max_length} is more than the {longest} tokens {source.full_name} reads")
     if max_target_length > most:
@@ -297,7 +303,7 @@ def _explained(source: Source) -> Iterator[None]:
     """Say in one line what keeps transformers from a model."""
     try:
         yield
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, ImportError, SafetensorError) as error:
         if "trust_remote_code" in str(error):
             raise needs_code(source) from error
         if reason := hub.explain(error, "model", source.where, source.revision):

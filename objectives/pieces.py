@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
 from objectives.batches import chunks
 from objectives.errors import ModelError
@@ -25,22 +27,26 @@ def pieces(
     tokenizer = reader.tokenizer
     if not tokenizer.is_fast:
         raise ModelError("model.name: has no fast tokenizer, which tells the pieces of a word; take another model")
-    _with_blanks(tokenizer)
+    blank = _before_words(tokenizer)
     for some in chunks(range(len(rows)), ROWS):
         reader.heed()
-        found = tokenizer(
-            [[*rows[row]] for row in some], is_split_into_words=True, truncation=True, max_length=max_length
-        )
+        words = [[f"{blank}{word}" for word in rows[row]] for row in some]
+        found = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
         for place, tokens in enumerate(found["input_ids"]):
-            words = found.word_ids(place)
-            yield (
-                tokens,
-                [word if word != before else None for before, word in zip([None, *words], words, strict=False)],
-            )
+            of = found.word_ids(place)
+            yield tokens, [word if word != before else None for before, word in zip([None, *of], of, strict=False)]
 
 
-def _with_blanks(tokenizer: Any) -> None:
-    """Let a tokenizer of bytes, as RoBERTa's, read each word as after a blank, as it stands in a text."""
+def _before_words(tokenizer: Any) -> str:
+    """What to put before each word, so that a tokenizer of bytes reads it as after a blank, as it stands in a text.
+
+    RoBERTa's does so by itself, once it is told. One that cuts texts before, as Qwen2's and Llama 3's, would put a
+    blank before each part.
+    """
     before = tokenizer.backend_tokenizer.pre_tokenizer
     if isinstance(before, ByteLevel):
         before.add_prefix_space = True
+    if not isinstance(before, PreTokenizers):
+        return ""
+    last = json.loads(before.__getstate__())["pretokenizers"][-1]
+    return " " if last["type"] == "ByteLevel" and not last["add_prefix_space"] else ""

@@ -14,6 +14,7 @@ from objectives.batches import Example, by_length, chunks, joined
 from objectives.cleaning import as_trained
 from objectives.errors import ModelError
 from objectives.settings import Data, Task
+from objectives.sources import NOTE
 from objectives.tables import Table
 from objectives.tokenized import Reader
 
@@ -30,9 +31,9 @@ class Prediction(NamedTuple):
 def noted(folder: Path) -> dict[str, Any]:
     """What a model folder says of itself; raises ModelError where it is none of ours."""
     try:
-        found: dict[str, Any] = json.loads((folder / whole.NOTE).read_text("utf-8"))
+        found: dict[str, Any] = json.loads((folder / NOTE).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        advice = f"right is a folder that hpo promote wrote, with {whole.NOTE} in it"
+        advice = f"right is a folder that hpo promote wrote, with {NOTE} in it"
         raise ModelError(f"{folder}: is no model folder: {type(error).__name__}; {advice}") from error
     return found
 

@@ -25,7 +25,7 @@ from objectives.tables import first_line
 
 log = logging.getLogger(__name__)
 
-KEPT = {".jinja", ".json", ".model", ".py", ".safetensors", ".txt"}
+KEPT = {".codes", ".jinja", ".json", ".model", ".py", ".safetensors", ".spm", ".txt"}
 """What a model is read from; pickled and foreign weights stay where they are."""
 
 # What protocols call that which changes with a file, in lower case and without - and _.

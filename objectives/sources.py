@@ -15,6 +15,9 @@ from pathlib import Path
 from objectives.errors import ModelError, without_login
 from objectives.settings import Model
 
+NOTE = "hpo.json"
+"""What a promoted model's folder has beside its weights: how it reads a row."""
+
 
 @dataclass(frozen=True)
 class Alias:
@@ -80,6 +83,11 @@ class Source:
     def is_folder(self) -> bool:
         """Whether it is a folder of this machine."""
         return Path(self.where).is_dir()
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether it is a folder that a promotion wrote."""
+        return (Path(self.where) / NOTE).is_file()
 
     @property
     def is_url(self) -> bool:

@@ -20,10 +20,11 @@ from objectives.models import HEADS, quiet
 from objectives.pairing import prepared
 from objectives.pooling import Pooled
 from objectives.settings import Head, Transfer
+from objectives.sources import NOTE
 from objectives.state import learning
 
-NOTE, HEAD = "hpo.json", "head.safetensors"
-"""What says how the model reads a text, and the weights of a head that is no part of the architecture."""
+HEAD = "head.safetensors"
+"""The weights of a head that is no part of the architecture."""
 INSIDE, VIRTUAL = "model", "virtual.safetensors"
 """The folder of a model inside, and the virtual tokens around it."""
 INPUTS = ("input_ids", "attention_mask")
@@ -99,7 +100,7 @@ def _write_tokenizer(folder: Path, settings: Transfer, tokenizer: Any) -> None:
     tokenizer = deepcopy(tokenizer)  # other trials of this process read their rows with it
     tokenizer.model_max_length = settings.data.max_length
     if not settings.data.pair:
-        tokenizer.init_kwargs["model_input_names"] = list(INPUTS)
+        tokenizer.model_input_names = list(INPUTS)
     tokenizer.save_pretrained(folder)
 
 

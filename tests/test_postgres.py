@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -160,3 +162,27 @@ def test_second_host_does_not_start_a_server_on_the_same_data(home: Path) -> Non
         postgres.keep(home)
     with postgres.lease(home) as server:
         assert query(server.url(), "SELECT 1") == 1
+
+
+def test_a_server_that_another_host_has_not_stopped_is_not_started_beside_it(home: Path) -> None:
+    """Kept there, nobody may hold a lock; but its pid file stays for as long as it runs, or until it is removed."""
+    with postgres.lease(home) as server:
+        pid = postgres.status(home).pid
+        assert pid
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not postgres.status(home).running)
+    known = home / "postgres" / "server.json"
+    ours = known.read_text()
+    known.write_text(json.dumps(json.loads(ours) | {"host": ["elsewhere", "another-boot"]}))
+    with pytest.raises(DatabaseError, match=r"the host elsewhere has started this server and not stopped it; .*\.pid"):
+        postgres.keep(home)
+    for host in (["elsewhere", postgres._here()[-1]], [socket.gethostname(), "another-boot"]):
+        known.write_text(json.dumps(json.loads(ours) | {"host": host}))
+        with postgres.lease(home) as again:
+            assert query(again.url(), "SELECT 1") == 1
+        os.kill(postgres.status(home).pid or 0, signal.SIGKILL)
+        wait_until(lambda: not postgres.status(home).running)
+    known.write_text(json.dumps(json.loads(ours) | {"host": ["elsewhere", "another-boot"]}))
+    (server.data / "postmaster.pid").unlink()
+    with postgres.lease(home) as again:
+        assert query(again.url(), "SELECT 1") == 1

@@ -104,6 +104,7 @@ def psql(context: click.Context, arguments: tuple[str, ...]) -> None:
     Example: hpo db psql -c "SELECT study, number, value FROM hpo.best_params"
     """
     import shutil
+    import signal
     import subprocess
 
     config: Config = context.obj
@@ -117,6 +118,7 @@ def psql(context: click.Context, arguments: tuple[str, ...]) -> None:
             )
         password = {"PGPASSWORD": str(place.password)} if place.password else {}
         where = without_password(place).render_as_string()
+        signal.signal(signal.SIGINT, lambda *_: None)  # psql's own: it clears a line, or ends a query
         done = subprocess.run([program, where, *arguments], env={**os.environ, **password}, check=False)
     context.exit(done.returncode)
 

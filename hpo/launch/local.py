@@ -20,12 +20,13 @@ from hpo.database import LOST
 from hpo.errors import HpoError
 from hpo.launch import cores
 from hpo.launch.devices import Device
+from hpo.loglines import READY
 from hpo.store import Store
 
 _ONCE = "stopping: trials end at their next evaluation and go on with the next launch; Ctrl-C again ends at once"
 _TWICE = "ending at once"
 POLL_SECONDS = 0.2
-EARLY_SECONDS = 30.0  # a worker that dies younger than this, without a trial, did not start
+EARLY_SECONDS = 30.0  # a worker that dies younger than this, or before it is ready, without a trial did not start
 MOST_FALSE_STARTS = 3
 _THREADS = "OMP_NUM_THREADS"  # who sets it shares out the cores by hand
 # Each step of a training frees and asks for the same large blocks: by default glibc maps them anew, page by page.
@@ -78,6 +79,8 @@ def local(launch: Launch) -> None:
             crew.kill()
         if asked.count:
             raise KeyboardInterrupt
+        if crew.failed:
+            raise HpoError(crew.failed)
 
 
 def _make_folder(folder: Path) -> None:
@@ -97,6 +100,7 @@ class Crew:
         self.name = process_name()
         self.started = 0
         self.false_starts = 0
+        self.failed: str | None = None  # why no worker can work
         self._told = 0
 
     def start(self, slot: int) -> None:
@@ -120,25 +124,36 @@ class Crew:
         self.children.append(Child(name, slot, process, log))
 
     def reap(self, stopping: bool) -> None:
-        """See who ended: done, unable to work, or dead; the dead are replaced."""
+        """See who ended: done, unable to work, or dead; the dead are replaced, unless all are to end."""
         for child in [child for child in self.children if child.process.poll() is not None]:
             self.children.remove(child)
-            code = child.process.returncode
+            code, ending = child.process.returncode, stopping or self.failed is not None
             if code == 1:
-                raise HpoError(last_error(child.log))
-            if code != 0:
-                self._buried(child, "released" if stopping else "died")
-                if not stopping:
+                self._fail(child)
+            elif code != 0:
+                self._buried(child, "released" if ending else "died")
+                if not ending:
                     self.launch.say(f"worker {child.slot + 1} ended with {_code(code)}; it is replaced")
                     self._replace(child)
+
+    def _fail(self, child: Child) -> None:
+        """One cannot work: the others give their trials back at their next evaluations, as after Ctrl-C."""
+        if self.failed is not None:
+            return
+        self.failed = last_error(child.log)
+        for other in self.children:
+            other.process.terminate()
+        if self.children:
+            seen = f"worker {child.slot + 1} cannot go on: {self.failed}"
+            self.launch.say(f"{seen}; the others stop at their next evaluation")
 
     def stop(self, asked: int) -> None:
         """Pass on what was asked: once to stop at the next evaluation, twice to end at once."""
         if asked > self._told:
             self._told = asked
-            self.launch.say(_ONCE if asked == 1 else _TWICE)
             for child in self.children:
                 child.process.send_signal(signal.SIGTERM if asked == 1 else signal.SIGKILL)
+            self.launch.say(_ONCE if asked == 1 else _TWICE)
 
     def kill(self) -> None:
         """End what is left, at once, and close its books."""
@@ -157,7 +172,8 @@ class Crew:
             return []  # the grace period says the same a little later
 
     def _replace(self, child: Child) -> None:
-        early = time.monotonic() - child.started < EARLY_SECONDS and not has_run(child.log)
+        young = time.monotonic() - child.started < EARLY_SECONDS
+        early = not has_run(child.log) and (young or not was_ready(child.log))
         self.false_starts = self.false_starts + 1 if early else 0
         if self.false_starts >= MOST_FALSE_STARTS:
             code = _code(child.process.returncode)
@@ -180,6 +196,11 @@ def last_error(log: Path) -> str:
     lines = log.read_text("utf-8", errors="replace").splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
     return "\n".join(lines[starts[-1] :]).removeprefix("Error: ") if starts else f"a worker failed; see {log}"
+
+
+def was_ready(log: Path) -> bool:
+    """Whether the worker had all that its study needs, which may have taken minutes and much memory."""
+    return READY.encode() in log.read_bytes()
 
 
 def has_run(log: Path) -> bool:
@@ -205,9 +226,14 @@ class _Asked:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[_Asked]:
-    """Count what asks for an end, SIGUSR1 and 2 being a scheduler's, instead of obeying it within the block."""
+    """Count what asks for an end, SIGUSR1 and 2 being a scheduler's, instead of obeying it within the block.
+
+    Under nohup the end of the terminal asks for none.
+    """
     asked = _Asked()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, asked.again) for number in numbers}
     try:
         yield asked

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import InternalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from hpo.database import Database, explain
@@ -75,6 +76,12 @@ def upgrade(database: Database) -> None:
             _upgrade_locked(database)
     except ProgrammingError as error:
         raise DatabaseError(f"cannot create the schema: {explain(error)}; {_MAY_CREATE}") from None
+    except InternalError as error:
+        if not isinstance(error.orig, psycopg2.errors.DependentObjectsStillExist):
+            raise
+        others = str(error.orig.diag.message_detail).replace("\n", ", ")
+        advice = "drop what is built on the views of hpo, run hpo db upgrade, and make it again"
+        raise DatabaseError(f"cannot upgrade the schema: {others}; {advice}") from None
     finally:
         engine.dispose()
 

@@ -21,7 +21,7 @@ from hpo.promotion import Candidate, Promotion
 from hpo.scores import Said
 from hpo.store import Plan, open_store
 from hpo.verdict import Retraining, Standing, Verdict
-from objectives import settings
+from objectives import settings, tfidf
 from objectives.rules import Labelled
 from objectives.settings import Transfer
 from objectives.tables import Table
@@ -194,6 +194,16 @@ def test_images_have_no_words_for_a_rule_to_read(config: Config) -> None:
         with pytest.raises(HpoError, match=f"--baseline {kind}: reads words, and these rows are images; right is maj"):
             next(baselines.made(config, ground, kind, {}, []))
     assert next(baselines.made(config, ground, "majority", {}, [])).name == "majority"
+
+
+def test_rules_read_both_texts_of_a_pair() -> None:
+    table = Table({"text": ["a premise", "x " * 1000], "more": ["it says", "so it is"], "label": ["neg", "pos"]})
+    data = {"path": "rows.csv", "pair": "more"}
+    chosen = cast(Transfer, settings.parse({"task": "text-classification", "data": data}))
+    first, second = baselines._labelled(chosen, table).texts
+    assert first == "a premise it says"
+    assert tfidf.READ >= len(second) > tfidf.READ / 2
+    assert second.endswith("so it is")
 
 
 def test_the_names_of_the_command_are_those_of_the_code() -> None:

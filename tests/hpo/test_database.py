@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -238,6 +239,51 @@ def test_psql_gets_the_password_aside_from_its_arguments(secret_url: str, hpo: R
     assert found.stdout == f"arguments: {secret_url.replace(f':{SECRET}', '')} -c SELECT 1\n"
     assert found.stderr == f"password: {SECRET}\n"
     assert found.returncode == 3
+
+
+def test_an_at_sign_within_a_password_is_told_without_it() -> None:
+    with pytest.raises(
+        DatabaseError, match="has more than one @; write one within a user's name or password as %40"
+    ) as no:
+        parse_url("postgresql://hpo:pa@ss@db/lab")
+    assert "ss" not in str(no.value).replace("password", "")
+    assert parse_url("postgresql://hpo:pa%40ss@db/lab").password == "pa@ss"
+
+
+def test_an_option_that_is_none_is_one_line(run: Run, config: Config) -> None:
+    for command in (["studies"], ["launch", "-s", "bert-news"]):
+        found = run(*command, HPO_DATABASE_URL=f"{config.database_url}&pgbouncer=true")
+        assert (found.code, found.out, found.err.count("\n")) == (1, "", 1)
+        assert re.search(r"HPO_DATABASE_URL: cannot reach .*invalid .*pgbouncer", found.err), found.err
+
+
+def test_a_grace_of_months_is_one(config: Config) -> None:
+    with connect(replace(config, grace=90 * 86400.0)) as database, database.engine().connect() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "2147483647ms"
+
+
+def test_ctrl_c_within_psql_is_psqls_own(url: str, config: Config, tmp_path: Path) -> None:
+    """It clears a line or ends a query there, and the session goes on."""
+    program = tmp_path / "psql"
+    lines = (
+        "import signal, sys, time",
+        "heard = []",
+        "signal.signal(signal.SIGINT, lambda *_: heard.append(1))",
+        "print('ready', flush=True)",
+        "until = time.monotonic() + 60",
+        "while not heard and time.monotonic() < until: time.sleep(0.05)",
+        "time.sleep(1)",
+        "print('still here', flush=True)",
+    )
+    program.write_text(f"#!{sys.executable}\n" + "\n".join(lines) + "\n")
+    program.chmod(0o755)
+    environ = environment(config) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "hpo", "db", "psql"]
+    psql = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert psql.stdout is not None
+    assert psql.stdout.readline() == "ready\n"
+    os.killpg(psql.pid, signal.SIGINT)
+    assert (psql.communicate(timeout=60)[0], psql.returncode) == ("still here\n", 0)
 
 
 def test_no_process_or_log_of_a_launch_shows_the_password(

@@ -13,6 +13,7 @@ from PIL import Image
 from hpo import card, inspection, predict, spec
 from hpo.config import Config
 from hpo.errors import HpoError, StudyError
+from objectives import sources
 
 NOTE = {"task": "image-classification", "text": "text", "label": "label", "pair": None, "pooling": "head", "clean": {}}
 
@@ -34,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def model(tmp_path: Path) -> Path:
     """A model's folder, as far as it is looked at before it is loaded."""
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / card.NOTE).write_text(json.dumps(NOTE))
+    (tmp_path / "model" / sources.NOTE).write_text(json.dumps(NOTE))
     return tmp_path / "model"
 
 
@@ -63,7 +64,7 @@ def test_all_images_of_a_folder_or_archive(
 ) -> None:
     source = shutil.make_archive(str(photos), "zip", photos) if packed else str(photos)
     for column in ("text", "photo"):  # as that of the rows that trained the model
-        (model / card.NOTE).write_text(json.dumps(NOTE | {"text": column}))
+        (model / sources.NOTE).write_text(json.dumps(NOTE | {"text": column}))
         predict.label(config, model, predict.rows(source, None, None), None)
     assert [(one["texts"], one["source"]) for one in asked] == [(["a.png"], source)] * 2
 
@@ -81,7 +82,7 @@ def test_images_that_cannot_be_read_are_all_named(
 
 
 def test_images_are_no_rows_of_a_model_of_texts(config: Config, model: Path, photos: Path) -> None:
-    (model / card.NOTE).write_text(json.dumps(NOTE | {"task": "text-classification"}))
+    (model / sources.NOTE).write_text(json.dumps(NOTE | {"task": "text-classification"}))
     with pytest.raises(HpoError, match=r"photos holds images; right is a file of texts, which this model reads$"):
         predict.label(config, model, predict.rows(str(photos), None, None), None)
 

@@ -128,6 +128,22 @@ def test_a_lost_database_is_said_once_and_waited_for(progress: Progress, width: 
     assert "gone" not in said
 
 
+@pytest.mark.parametrize("width", [None, 80])
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")])
+def test_what_nobody_hears_ends_no_launch(progress: Progress, width: int | None, error: Exception) -> None:
+    def fail(_: str) -> int:
+        raise error
+
+    with shown(progress, width) as (view, output):
+        view()
+        output.write = fail  # type: ignore[method-assign]
+        progress.state["complete"] += 1
+        for _ in range(3):
+            progress.now += 2 * LINE_SECONDS
+            view()
+            view.say("stopping")
+
+
 def test_a_bug_is_no_lost_database(progress: Progress) -> None:
     progress.error = KeyError("bug")
     with shown(progress) as (view, _), pytest.raises(KeyError):

@@ -298,3 +298,19 @@ def test_a_role_named_as_the_schema_sees_optunas_tables_first(empty_url: str, re
     made = optuna.create_study(storage=foreign(empty_url), study_name="stock")
     made.tell(made.ask(), 1.0)
     assert records(empty_url, "SELECT study_id IS NOT NULL AS ours FROM trials") == [{"ours": True}]
+
+
+def test_what_is_built_on_the_views_is_named_where_it_is_in_the_way(store: Store, run: Run) -> None:
+    with store.engine.begin() as connection:
+        for statement in (
+            "CREATE SCHEMA lab",
+            "CREATE VIEW lab.top AS SELECT study FROM hpo.studies",
+            "UPDATE hpo.alembic_version SET version_num = '0004'",
+        ):
+            connection.execute(text(statement))
+    found = run("db", "upgrade")
+    assert (found.code, found.out) == (1, "")
+    assert found.err == (
+        "Error: cannot upgrade the schema: view lab.top depends on view hpo.studies; drop what is built on the views "
+        "of hpo, run hpo db upgrade, and make it again\n"
+    )

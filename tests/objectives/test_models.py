@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -315,6 +316,26 @@ def test_no_more_tokens_than_the_model_reads(checkpoint: Checkpoint, family: str
     assert models.tokenizer(source, longest)("good film")["input_ids"] == [2, 4, 11, 3]
     with pytest.raises(ModelError, match=rf"data\.max_length: {longest + 1} is more than the {longest} tokens"):
         models.tokenizer(source, longest + 1)
+
+
+@pytest.mark.parametrize("family", models.DECODERS)
+def test_a_decoder_that_knows_no_padding_classifies_batches(
+    checkpoint: Checkpoint, tmp_path: Path, family: str
+) -> None:
+    """As they are published: its head reads the last token that is no padding."""
+    folder = Path(shutil.copytree(checkpoint(family), tmp_path / "bare"))
+    config = json.loads((folder / "config.json").read_text())
+    del config["pad_token_id"]
+    (folder / "config.json").write_text(json.dumps(config))
+    chosen = Model(name=str(folder))
+    model = models.load(chosen, sources.find(chosen), "sequence-classification", ("a", "b"), 0)
+    tokenizer = models.tokenizer(sources.find(chosen), 8)
+
+    def logits(*texts: str) -> torch.Tensor:
+        read = tokenizer(list(texts), padding=True, return_tensors="pt")
+        return model(input_ids=read["input_ids"], attention_mask=read["attention_mask"]).logits
+
+    assert torch.allclose(logits("good", "good film the film")[0], logits("good")[0], atol=1e-5)
 
 
 def test_relative_positions_have_no_end(checkpoint: Checkpoint) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel, WordPiece
-from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Split
+from tokenizers.pre_tokenizers import Sequence as Before
 
 from objectives import tables, tasks
 from objectives.batches import UNLABELLED
@@ -88,6 +89,15 @@ def test_a_slow_tokenizer_is_refused() -> None:
 
     with pytest.raises(ModelError, match=r"model\.name: has no fast tokenizer"):
         list(pieces([["in"]], Reader(Slow()), 8))
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+def test_a_word_is_read_so_where_texts_are_cut_before_bytes_too(spaced: bool) -> None:
+    """As Qwen2's and Llama 3's tokenizers do; one that has a blank put before each part needs none of ours."""
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "in": 2, "Ġin": 3, "Ġoslo": 4}
+    before = Before([Split(Regex(" ?[^ ]+"), "isolated"), ByteLevel(add_prefix_space=spaced, use_regex=False)])
+    found = fast(WordLevel(vocabulary, unk_token="[UNK]"), before)
+    assert [*pieces([["in", "oslo"]], Reader(found), 8)] == [([3, 4], [0, 1])]
 
 
 @pytest.mark.parametrize("name", ["rows.conll", "rows.iob", "rows.bio"])

@@ -12,11 +12,12 @@ import torch
 import transformers
 from families import CONFIGS
 
-from objectives import data, settings, trial, whole
+from objectives import data, models, settings, sources, trial, whole
 from objectives.cache import Cache
 from objectives.errors import DataError, ModelError
 from objectives.evaluation import Evaluation, Predictions
 from objectives.host import Host
+from objectives.settings import Model
 
 Checkpoint = Callable[[str], Path]
 Promoted = Callable[..., settings.Transfer]
@@ -89,6 +90,15 @@ def test_a_pipeline_says_what_the_trial_said(
     answers = [(row["label"], row["score"]) for row in pipe(texts_of(chosen))]
     alike(answers, said(found))
     alike([(p.label, p.probability) for p in trial.predict(tmp_path / "model", texts_of(chosen))], said(found))
+
+
+def test_what_is_written_can_be_trained_on_at_another_length(promoted: Promoted, tmp_path: Path) -> None:
+    run(promoted(**{"data.max_length": 8}), tmp_path)
+    assert models.tokenizer(sources.find(Model(name=str(tmp_path))), 40)
+    with pytest.raises(ModelError, match="41 is more than the 40 tokens"):
+        models.tokenizer(sources.find(Model(name=str(tmp_path))), 41)
+    found = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert (found.model_max_length, [*found("good film")]) == (8, ["input_ids", "attention_mask"])
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max"])
