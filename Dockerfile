@@ -18,7 +18,7 @@ COPY LICENSE README.md pyproject.toml ./
 COPY hpo hpo/
 COPY objectives objectives/
 COPY studies studies/
-RUN /opt/hpo/bin/pip install --constraint constraints.txt '.[offline]'
+RUN /opt/hpo/bin/pip install --constraint constraints.txt '.[offline,image,excel]'
 
 FROM ${BASE}
 COPY --from=build /opt/hpo /opt/hpo

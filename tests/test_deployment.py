@@ -142,10 +142,14 @@ def test_a_worker_needs_no_right_to_create(lab: Any, tmp_path: Path) -> None:
         ["status", "-s", "bert-news"],
         ["trials", "-s", "bert-news"],
         ["show", "-s", "bert-news", "0"],
+        ["workers"],
+        ["cost", "-s", "bert-news"],
+        ["report", "-s", "bert-news", "-o", str(tmp_path / "report.html")],
+        ["watch", "-s", "bert-news"],
     ):
         assert hpo_as(reader, *command).returncode == 0
     assert '"number"' in hpo_as(reader, "best", "-s", "bert-news", "--json").stdout
-    for statement in ("SELECT * FROM public.trials", "DELETE FROM hpo.plans"):
+    for statement in ("SELECT * FROM public.trial_params", "DELETE FROM hpo.plans", "DELETE FROM public.trials"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             execute(reader, statement)
 
