@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -32,19 +33,28 @@ class Ground:
 
     objective: Transfer
     classes: Sequence[str]
-    train: Table
-    valid: Labelled
-    test: Labelled
+    rows: Splits
+
+    @property
+    def test(self) -> Labelled:
+        """The rows that are asked about, each as one text."""
+        return self.labelled("test")
 
     @property
     def fits_all(self) -> bool:
         """Whether the validation rows train, too."""
         return self.objective.data.fit == "all"
 
-    def taught(self, shots: int | None, seed: int) -> Labelled:
+    def labelled(self, split: Literal["valid", "test"], most: int | None = None) -> Labelled:
+        """The rows of a split, pairs as one text, of each text so many letters at the most."""
+        table = self.rows.valid if split == "valid" else self.rows.test
+        assert table is not None  # noqa: S101 - they were scored
+        return _labelled(self.objective, table, most)
+
+    def taught(self, shots: int | None, seed: int, most: int | None = None) -> Labelled:
         """The training rows, so many of each class by the seed; None for all."""
         wanted = self.objective.data.model_copy(update={"shots": shots})
-        return _labelled(self.objective, data.taught(self.train, wanted, seed))
+        return _labelled(self.objective, data.taught(self.rows.train, wanted, seed), most)
 
     def said(self, labels: Sequence[str]) -> Said:
         """These classes of the test rows; a rule has no loss."""
@@ -57,9 +67,7 @@ class Ground:
 def ground(config: Config, study: Promoted) -> Ground:
     """The rows of a promoted study; raises StudyError where they are not here as they were."""
     found, rows = divided(config, study.companion.spec, study.own)
-    assert rows.test is not None  # noqa: S101 - they were scored
-    classes = data.classes(rows, found.data.label)
-    return Ground(found, classes, rows.train, _labelled(found, rows.valid), _labelled(found, rows.test))
+    return Ground(found, data.classes(rows, found.data.label), rows)
 
 
 def divided(config: Config, spec: StudySpec, own: Plan) -> tuple[Transfer, Splits]:
@@ -78,15 +86,11 @@ def divided(config: Config, spec: StudySpec, own: Plan) -> tuple[Transfer, Split
         raise StudyError(f"{name}: objective.{error}") from error
 
 
-def _labelled(objective: Transfer, table: Table) -> Labelled:
-    """Rows as rules read them, of pairs half of what is read of each text, so that neither hides the other."""
+def _labelled(objective: Transfer, table: Table, most: int | None = None) -> Labelled:
     found = objective.data
-    texts = table.column(found.text)
-    if found.pair:
-        half = tfidf.READ // 2
-        both = zip(texts, table.column(found.pair), strict=True)
-        texts = [f"{one[:half]} {other[:half]}" for one, other in both]
-    return Labelled(texts, table.column(found.label))
+    read = [found.text, *([found.pair] if found.pair else [])]
+    cut = table.with_columns({**table.columns, **{name: [text[:most] for text in table.column(name)] for name in read}})
+    return Labelled(kinds.texts(cut, found), table.column(found.label))
 
 
 def texts_of(classes: Sequence[str], given: Sequence[str]) -> dict[str, str]:
@@ -120,7 +124,7 @@ def made(
     started = time.monotonic()
     if kind == "majority":
         train = here.taught(None, 0)
-        said = rules.majority(train + here.valid if here.fits_all else train, len(here.test.texts))
+        said = rules.majority(train + here.labelled("valid") if here.fits_all else train, len(here.test.texts))
     else:
         tree = here.objective.model_dump()
         answers = predict.asked(config, settings=tree, names=dict(names), texts=list(here.test.texts))
@@ -132,8 +136,10 @@ def made(
 def _by_words(here: Ground, name: str, shots: int | None, seeds: tuple[int, ...]) -> Contestant:
     started, said = time.monotonic(), []
     draws = () if shots is None else seeds  # of all rows nothing is drawn
+    most = tfidf.READ // 2 if here.objective.data.pair else None  # so that neither text of a pair hides the other
+    valid, test = here.labelled("valid", most), here.labelled("test", most)
     for seed in draws or (0,):
-        train = here.taught(shots, seed)
-        labels = rules.by_words(train, here.valid, here.test.texts, all_rows=here.fits_all)
+        train = here.taught(shots, seed, most)
+        labels = rules.by_words(train, valid, test.texts, all_rows=here.fits_all)
         said.append(here.said(labels))
     return Contestant(name, said, draws, shots, training=time.monotonic() - started)

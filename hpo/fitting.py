@@ -17,7 +17,7 @@ from objectives.measures import class_of
 from objectives.settings import WRAPPING, Model, Transfer, get, split_seed
 from objectives.tables import Table
 
-ADAPTER = "model.adapter"
+ADAPTER, VIRTUAL = "model.adapter", "model.virtual_tokens"
 
 
 def check_inputs(
@@ -147,12 +147,13 @@ def _check_limits(settings: Transfer, spec: StudySpec, data_root: Path | None) -
 
 
 def _models(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[Model, Space]]:
-    """The models that trials may have, and what is searched with each: of points those that name it and its adapter."""
+    """The models that trials may have, and what is searched with each: of points those that name it and one adapter."""
     if not spec.points:
         yield from ((model, spec.search) for model in models(spec, data_root))
     named: dict[tuple[tuple[str, Value], ...], list[Params]] = {}
     for point in spec.points:
-        named.setdefault(tuple((name, point[name]) for name in (*MODELS, ADAPTER) if name in point), []).append(point)
+        kind = tuple((name, point[name]) for name in (*MODELS, ADAPTER, VIRTUAL) if name in point)
+        named.setdefault(kind, []).append(point)
     for model, points in named.items():
         found = settings_for(spec, dict(model), data_root)
         assert isinstance(found, Transfer)  # noqa: S101 - no other has a model
@@ -162,7 +163,7 @@ def _models(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[Model, Sp
 def _virtual(settings: Transfer, model: Model, search: Space) -> int:
     """The most virtual tokens that trials may have beside those of a row."""
     adapters = _ends(search[ADAPTER]) if ADAPTER in search else [model.adapter]
-    return _most("model.virtual_tokens", settings, search) if {*adapters} & {*WRAPPING} else 0
+    return _most(VIRTUAL, settings, search) if {*adapters} & {*WRAPPING} else 0
 
 
 def _most(address: str, settings: Transfer, search: Space) -> int:

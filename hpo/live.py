@@ -70,7 +70,7 @@ class View:
         self._first_finished: int | None = None
         self._first_running: float | None = None
         self._noted: str | None = None
-        self._deaf = False  # nobody is there any more to show it to
+        self.deaf = False  # nobody is there any more to show it to
 
     def __enter__(self) -> Self:
         if self._live:
@@ -88,11 +88,11 @@ class View:
         try:
             yield
         except (OSError, SystemExit):  # rich ends the program at a broken pipe
-            self._deaf = True
+            self.deaf = True
 
     def __call__(self) -> None:
         """Show how things stand, if the last look is old enough."""
-        if self._deaf or self.clock() - self._asked < REFRESH_SECONDS:
+        if self.deaf or self.clock() - self._asked < REFRESH_SECONDS:
             return
         self._asked = self.clock()
         try:

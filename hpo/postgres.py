@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hpo.errors import DatabaseError
-from hpo.pgfiles import find_data, is_free, locked, make_folder, settle, write_private
+from hpo.pgfiles import find_data, is_free, is_shared, locked, make_folder, settle, write_private
 from hpo.pgprocess import (
     HOST,
     NAME,
@@ -219,7 +219,8 @@ def _refuse_second_host(root: Path) -> None:
     """Two machines that share a home (NFS) must not start two servers on the same data."""
     data, known = find_data(root), root / "server.json"
     host = json.loads(known.read_text()).get("host", []) if known.exists() else []
-    if data and (data / "postmaster.pid").exists() and host and not {*host} & {*_here()}:
+    others = host and not {*host} & {*_here()}
+    if others and data and (data / "postmaster.pid").exists() and is_shared(data):  # else the other is gone
         raise DatabaseError(
             f"{root}: the host {host[0]} has started this server and not stopped it; stop it there: hpo db stop; or, "
             f"where that machine is gone, remove {data / 'postmaster.pid'}; a server for several hosts is one with "

@@ -61,5 +61,5 @@ def _pillow() -> tuple[Any, Any]:
     try:
         from PIL import Image, ImageOps
     except ImportError:
-        raise ModelError('task: images need the package Pillow; pip install pillow') from None
+        raise ModelError("task: images need the package Pillow; pip install pillow") from None
     return Image, ImageOps

@@ -21,7 +21,7 @@ COLUMNS = ("text", "label")
 _RIGHT = "right is a folder for each class, with images in it"
 _LONGEST = 255
 """Of a cell so many letters are said: a path's name has no more, but a cell may hold the image itself."""
-_OF_SYSTEMS = ("Thumbs.db", "desktop.ini", "__MACOSX")
+_OF_SYSTEMS = ("Thumbs.db", "desktop.ini", "__MACOSX", "lost+found")
 
 
 def are_here(path: str) -> bool:
@@ -152,7 +152,10 @@ def _opened(table: Table, key: str) -> Iterator[Callable[[str], bytes]]:
 def _names(path: str, key: str) -> list[str]:
     """All files of a folder or a .zip, sorted."""
     if Path(path).is_dir():
-        return sorted(one.relative_to(path).as_posix() for one in _files(Path(path), frozenset()))
+        try:
+            return sorted(one.relative_to(path).as_posix() for one in _files(Path(path), frozenset()))
+        except OSError as error:
+            raise DataError(key, f"{error.filename} cannot be read: {error.strerror}") from error
     with _archive(path, key) as archive:
         return sorted(one.filename for one in archive.infolist() if not one.is_dir())
 
@@ -163,6 +166,8 @@ def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     if real in above:
         return
     for one in folder.iterdir():
+        if _is_hidden([one.name]):
+            continue
         if one.is_dir():
             yield from _files(one, above | {real})
         elif one.is_file():

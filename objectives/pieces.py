@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ def pieces(
     blank = _before_words(tokenizer)
     for some in chunks(range(len(rows)), ROWS):
         reader.heed()
-        words = [[f"{blank}{word}" for word in rows[row]] for row in some]
+        words = [[f"{'' if _is_number(word) else blank}{word}" for word in rows[row]] for row in some]
         found = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
         for place, tokens in enumerate(found["input_ids"]):
             of = found.word_ids(place)
@@ -50,3 +51,8 @@ def _before_words(tokenizer: Any) -> str:
         return ""
     last = json.loads(before.__getstate__())["pretokenizers"][-1]
     return " " if last["type"] == "ByteLevel" and not last["add_prefix_space"] else ""
+
+
+def _is_number(word: str) -> bool:
+    """Whether it begins with one: these tokenizers leave the blank before it alone, which then stood for the word."""
+    return unicodedata.category(word[:1] or " ").startswith("N")

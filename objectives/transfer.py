@@ -380,6 +380,9 @@ def _arranged(model: Any, settings: Transfer, seed: int) -> Any:
             seen = f"{adapter} is virtual tokens beside those of a text, and {kind} reads images"
             raise ModelError(f"model.adapter: {seen}; right is none, or lora where blocks have linear layers, as ViT's")
         raise ModelError(f"model.adapter: {adapter} is for heads that pool, and {kind} reads every token; use lora")
+    if settings.model.adapter == "prompt" and model.config.model_type in models.DECODERS:
+        seen = f"prompt gives {model.config.model_type} no tokens to find the last one by, which its head reads"
+        raise ModelError(f"model.adapter: {seen}; right is prefix or lora")
     if settings.model.adapter in WRAPPING:
         virtual = settings.model.virtual_tokens
         most = models.positions(model.config) - virtual

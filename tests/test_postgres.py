@@ -164,8 +164,11 @@ def test_second_host_does_not_start_a_server_on_the_same_data(home: Path) -> Non
         assert query(server.url(), "SELECT 1") == 1
 
 
-def test_a_server_that_another_host_has_not_stopped_is_not_started_beside_it(home: Path) -> None:
+def test_a_server_that_another_host_has_not_stopped_is_not_started_beside_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kept there, nobody may hold a lock; but its pid file stays for as long as it runs, or until it is removed."""
+    monkeypatch.setattr(postgres, "is_shared", lambda _: True)
     with postgres.lease(home) as server:
         pid = postgres.status(home).pid
         assert pid
@@ -180,6 +183,13 @@ def test_a_server_that_another_host_has_not_stopped_is_not_started_beside_it(hom
         known.write_text(json.dumps(json.loads(ours) | {"host": host}))
         with postgres.lease(home) as again:
             assert query(again.url(), "SELECT 1") == 1
+        os.kill(postgres.status(home).pid or 0, signal.SIGKILL)
+        wait_until(lambda: not postgres.status(home).running)
+    known.write_text(json.dumps(json.loads(ours) | {"host": ["elsewhere", "another-boot"]}))
+    with monkeypatch.context() as patch:  # a container's, and the next one has another name
+        patch.setattr(postgres, "is_shared", pgfiles.is_shared)
+        with postgres.lease(home):
+            pass
         os.kill(postgres.status(home).pid or 0, signal.SIGKILL)
         wait_until(lambda: not postgres.status(home).running)
     known.write_text(json.dumps(json.loads(ours) | {"host": ["elsewhere", "another-boot"]}))

@@ -33,10 +33,11 @@ def watch(config: Config, study: str) -> None:
         found = rows.study(name)
         click.echo(f"{name}: {found['trials']} trials, {found['direction']} {found['metric']}", err=True)
         with live.View(live.Look(rows, name), since="watched") as view:
-            while view.state is None or view.state["state"] not in OVER:
+            while not view.deaf and (view.state is None or view.state["state"] not in OVER):
                 view()
                 threading.Event().wait(POLL_SECONDS)
-        _farewell(view.state)
+        if view.state is not None and not view.deaf:
+            _farewell(view.state)
 
 
 def _farewell(state: dict[str, Any]) -> None:

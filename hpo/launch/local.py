@@ -56,6 +56,13 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
     started: float = field(default_factory=time.monotonic)
+    told: bool = False
+
+    def stop(self) -> None:
+        """Let it give its trial back at its next evaluation; told twice it would at once."""
+        if not self.told:
+            self.told = True
+            self.process.terminate()
 
 
 def local(launch: Launch) -> None:
@@ -78,6 +85,8 @@ def local(launch: Launch) -> None:
         finally:
             crew.kill()
         if asked.count:
+            if crew.failed:
+                launch.say(f"Error: {crew.failed}")
             raise KeyboardInterrupt
         if crew.failed:
             raise HpoError(crew.failed)
@@ -142,7 +151,7 @@ class Crew:
             return
         self.failed = last_error(child.log)
         for other in self.children:
-            other.process.terminate()
+            other.stop()
         if self.children:
             seen = f"worker {child.slot + 1} cannot go on: {self.failed}"
             self.launch.say(f"{seen}; the others stop at their next evaluation")
@@ -152,7 +161,7 @@ class Crew:
         if asked > self._told:
             self._told = asked
             for child in self.children:
-                child.process.send_signal(signal.SIGTERM if asked == 1 else signal.SIGKILL)
+                child.stop() if asked == 1 else child.process.kill()
             self.launch.say(_ONCE if asked == 1 else _TWICE)
 
     def kill(self) -> None:

@@ -22,7 +22,7 @@ from hpo.scores import Said
 from hpo.store import Plan, open_store
 from hpo.verdict import Retraining, Standing, Verdict
 from objectives import settings, tfidf
-from objectives.rules import Labelled
+from objectives.data import Splits
 from objectives.settings import Transfer
 from objectives.tables import Table
 
@@ -187,9 +187,8 @@ def test_wrong_uses_end_in_one_line(run: Run, config: Config, file: Path) -> Non
 
 def test_images_have_no_words_for_a_rule_to_read(config: Config) -> None:
     table = Table({"text": ["a.png", "b.png"], "label": ["neg", "pos"]})
-    rows = Labelled(table.column("text"), table.column("label"))
     chosen = settings.parse({"task": "image-classification", "data": "rows.csv"})
-    ground = baselines.Ground(cast(Transfer, chosen), CLASSES, table, rows, rows)
+    ground = baselines.Ground(cast(Transfer, chosen), CLASSES, Splits(table, table, table))
     for kind in ("tfidf", "zero-shot"):
         with pytest.raises(HpoError, match=f"--baseline {kind}: reads words, and these rows are images; right is maj"):
             next(baselines.made(config, ground, kind, {}, []))
@@ -200,10 +199,12 @@ def test_rules_read_both_texts_of_a_pair() -> None:
     table = Table({"text": ["a premise", "x " * 1000], "more": ["it says", "so it is"], "label": ["neg", "pos"]})
     data = {"path": "rows.csv", "pair": "more"}
     chosen = cast(Transfer, settings.parse({"task": "text-classification", "data": data}))
-    first, second = baselines._labelled(chosen, table).texts
-    assert first == "a premise it says"
-    assert tfidf.READ >= len(second) > tfidf.READ / 2
-    assert second.endswith("so it is")
+    ground = baselines.Ground(chosen, CLASSES, Splits(table, table, table))
+    assert [*ground.test.texts] == ["a premise it says", "x " * 1000 + " so it is"]  # as an encoder reads them
+    first, second = ground.labelled("test", tfidf.READ // 2).texts
+    assert (first, second[-9:], len(second)) == ("a premise it says", " so it is", tfidf.READ // 2 + 9)
+    (asked,) = baselines.made(Config(Path()), ground, "tfidf", {}, [Contestant("pets", [], (1,))])
+    assert asked.said[0].predicted.tolist() == asked.said[0].truth.tolist()
 
 
 def test_the_names_of_the_command_are_those_of_the_code() -> None:

@@ -34,6 +34,9 @@ class Process:
     def terminate(self) -> None:
         self.signals.append(signal.SIGTERM)
 
+    def kill(self) -> None:
+        self.signals.append(signal.SIGKILL)
+
 
 @pytest.fixture
 def crew(tmp_path: Path) -> Any:
@@ -77,6 +80,19 @@ def test_workers_that_die_before_they_are_ready_are_not_replaced_for_ever(crew: 
         else:
             crew.reap(stopping=False)
     assert len(crew.again) == starts
+
+
+def test_nobody_is_told_to_stop_twice_but_by_who_asks_twice(crew: Any) -> None:
+    """A worker that is told twice ends at once, and loses what came since its checkpoint."""
+    first, second = crew.children
+    crew.stop(1)
+    first.log.write_text("Error: no space left\n")
+    first.process.returncode = 1
+    crew.reap(stopping=True)
+    crew.stop(1)
+    assert second.process.signals == [signal.SIGTERM]
+    crew.stop(2)
+    assert second.process.signals == [signal.SIGTERM, signal.SIGKILL]
 
 
 def test_under_nohup_the_end_of_the_terminal_ends_nothing() -> None:

@@ -121,7 +121,12 @@ def test_virtual_tokens_need_positions_too(tmp_path: Path) -> None:
     searched = ["search.model.adapter=[none, prefix]", "search.model.virtual_tokens=[5, 30]", "data.max_length=11"]
     with pytest.raises(SpecError, match="11 is more than the 10 tokens"):
         fitting.check_inputs(spec.load(file, searched))
-    points = "points: [{model.adapter: none, data.max_length: 40}, {model.adapter: prompt, data.max_length: 20}]\n"
+    some = (
+        "none, data.max_length: 40",
+        "prompt, data.max_length: 20",
+        "prompt, model.virtual_tokens: 5, data.max_length: 35",
+    )
+    points = f"points: [{', '.join(f'{{model.adapter: {one}}}' for one in some)}]\n"
     file.write_text(file.read_text().partition("search:")[0] + points)
     assert fitting.check_inputs(spec.load(file))
 

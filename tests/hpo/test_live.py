@@ -142,6 +142,7 @@ def test_what_nobody_hears_ends_no_launch(progress: Progress, width: int | None,
             progress.now += 2 * LINE_SECONDS
             view()
             view.say("stopping")
+        assert view.deaf
 
 
 def test_a_bug_is_no_lost_database(progress: Progress) -> None:

@@ -41,6 +41,8 @@ def test_links_to_folders_are_followed_but_not_back_up(drawn: Path, tmp_path: Pa
     (drawn / "light").symlink_to(tmp_path / "elsewhere")
     (drawn / "dark" / "up").symlink_to(drawn)
     (drawn / "dark" / "gone").symlink_to(tmp_path / "nowhere")
+    (drawn / "lost+found").mkdir()
+    (drawn / "lost+found" / "x.txt").touch()
     assert [*folders.read(str(drawn)).column("text")] == [
         f"{name}/{number}.png" for name in ("dark", "light") for number in range(6)
     ]

@@ -14,7 +14,7 @@ import torch
 from families import GENERATORS
 from torch import nn
 
-from objectives import layers, models, pairing, sources
+from objectives import layers, models, pairing, settings, sources, transfer
 from objectives.errors import ModelError
 from objectives.pooling import POOLINGS
 from objectives.settings import Model
@@ -389,3 +389,15 @@ def test_an_outline_has_no_memory(checkpoint: Checkpoint) -> None:
         model = Model(name=str(checkpoint("bert")), pooling=pooling)
         outline = models.outline(model, sources.find(model), HEAD, CLASSES)
         assert {parameter.device.type for parameter in outline.parameters()} == {"meta"}
+
+
+def test_a_prompt_is_refused_where_the_head_looks_for_the_last_token(checkpoint: Checkpoint) -> None:
+    """By the tokens themselves, which peft does not hand on: rows that are padded would be read at their padding."""
+    model = {"name": str(checkpoint("gpt2")), "adapter": "prompt", "virtual_tokens": 2}
+    chosen: Any = settings.parse(
+        {"task": "text-classification", "model": model, "data": {"path": "-", "max_length": 8}}
+    )
+    source = sources.find(chosen.model)
+    loaded = models.load(chosen.model, source, "sequence-classification", ("a", "b"), 0)
+    with pytest.raises(ModelError, match=r"model\.adapter: prompt gives gpt2 no tokens .*; right is prefix or lora"):
+        transfer._arranged(loaded, chosen, 0)

@@ -91,6 +91,16 @@ def test_a_slow_tokenizer_is_refused() -> None:
         list(pieces([["in"]], Reader(Slow()), 8))
 
 
+def test_a_number_stands_for_itself_and_not_for_the_blank_before_it() -> None:
+    """Qwen2's and Llama 3's cut a blank off from digits."""
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "Ġ": 2, "2": 3, "4": 4, "Ġin": 5}
+    before = Before(
+        [Split(Regex(" ?[^ 0-9]+|[0-9]| "), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    found = fast(WordLevel(vocabulary, unk_token="[UNK]"), before)
+    assert [*pieces([["in", "24"]], Reader(found), 8)] == [([5, 3, 4], [0, 1, None])]
+
+
 @pytest.mark.parametrize("spaced", [True, False])
 def test_a_word_is_read_so_where_texts_are_cut_before_bytes_too(spaced: bool) -> None:
     """As Qwen2's and Llama 3's tokenizers do; one that has a blank put before each part needs none of ours."""
