@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hpo.onepage import account
 from hpo.promote import Wish
 from hpo.promotion import Candidate, Promotion
 from hpo.spec import StudySpec
-from hpo.store import open_store
+from hpo.store import Store, open_store
 
 Run = Callable[..., Any]
 
@@ -133,12 +134,21 @@ def test_what_cannot_be_promoted_is_said_before_anything_is_trained(
         promote.create(store, config, made, None)
 
 
-def test_an_earlier_promotion_goes_only_where_another_can_be_made(run: Run, config: Config, file: Path) -> None:
+MADE = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
+
+
+@contextmanager
+def with_companion(config: Config, file: Path) -> Iterator[Store]:
+    """A store with a study and its companion; no trial of either has begun."""
     own = spec.load(file)
-    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
     with open_store(config) as store:
         store.create(own, fitting.check_inputs(own))
-        promote.create(store, config, made, None)
+        promote.create(store, config, MADE, None)
+        yield store
+
+
+def test_an_earlier_promotion_goes_only_where_another_can_be_made(run: Run, config: Config, file: Path) -> None:
+    with with_companion(config, file) as store:
         assert "no trial is complete yet" in run("promote", "-s", "pets", "--again", "-y").err
         store.delete("pets")
         assert "pets: no such study in the database" in run("promote", "-s", "pets", "--again", "-y").err
@@ -147,11 +157,7 @@ def test_an_earlier_promotion_goes_only_where_another_can_be_made(run: Run, conf
 
 def test_a_companion_has_no_other_name(run: Run, config: Config, file: Path) -> None:
     """Under a plain name its trials would score the test rows like any other metric."""
-    own = spec.load(file)
-    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
-    with open_store(config) as store:
-        store.create(own, fitting.check_inputs(own))
-        promote.create(store, config, made, None)
+    with with_companion(config, file) as store:
         for words in (["--as", "mine"], ["--set", "study=mine"], ["--as", "mine", "--set", "training.epochs=1"]):
             found = run("launch", "-s", "pets@promote", *words)
             assert found.err == "Error: pets@promote belongs to pets, and has no name or copy of its own\n"
@@ -159,32 +165,24 @@ def test_a_companion_has_no_other_name(run: Run, config: Config, file: Path) -> 
 
 
 def test_a_promotion_goes_along_with_its_renamed_study(run: Run, config: Config, file: Path) -> None:
-    own = spec.load(file)
-    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
-    with open_store(config) as store:
-        store.create(own, fitting.check_inputs(own))
-        promote.create(store, config, made, None)
+    with with_companion(config, file) as store:
         for name in ("pets", "pets@promote"):
             (config.logs / name).mkdir(parents=True)
         assert run("rename", "-s", "pets", "dogs").code == 0
         renamed = promote.earlier(store, "dogs")
         assert renamed
-        assert (renamed.spec.study, renamed.spec.promotes) == ("dogs@promote", replace(made, study="dogs"))
+        assert (renamed.spec.study, renamed.spec.promotes) == ("dogs@promote", replace(MADE, study="dogs"))
         assert promote.earlier(store, "pets") is None
         assert sorted(path.name for path in config.logs.iterdir()) == ["dogs", "dogs@promote"]
         store.delete("dogs")
-        store.create(own)
+        store.create(spec.load(file))
         assert "dogs@promote: there is a study of this name already" in run("rename", "-s", "pets", "dogs").err
 
 
 def test_what_was_retrained_of_an_earlier_study_of_the_name_is_not_shown(run: Run, config: Config, file: Path) -> None:
-    own = spec.load(file)
-    made = Promotion("pets", 1, "train", (1,), (Candidate({"training.learning_rate": 1e-3}, 0, 0.5, 1),))
-    with open_store(config) as store:
-        store.create(own, fitting.check_inputs(own))
-        promote.create(store, config, made, None)
+    with with_companion(config, file) as store:
         store.delete("pets")
-        store.create(own, fitting.check_inputs(own))
+        store.create(spec.load(file))
     said = "pets@promote was made for an earlier study of that name; replace it: hpo promote -s pets --again\n"
     for words in (["promote"], ["errors", "--split", "test"]):
         assert run(words[0], "-s", "pets", *words[1:]).err == f"Error: {said}"
