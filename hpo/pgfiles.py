@@ -219,16 +219,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-_NETWORKS = ("afs", "beegfs", "ceph", "cifs", "fuse.", "glusterfs", "gpfs", "lustre", "nfs", "panfs", "smb", "9p")
+MOUNTS = Path("/proc/self/mounts")
+_FUSE = ("fuse.ceph", "fuse.glusterfs", "fuse.juicefs", "fuse.sshfs")
+_NETWORKS = ("afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "panfs", "smb", *_FUSE)
 """How types of file systems begin that several machines may have at once."""
 
 
 def is_shared(folder: Path) -> bool:
     """Whether other machines may have this folder, too; False where this machine does not tell."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
+    if not MOUNTS.exists():
         return False
-    found = (line.split(" ")[1:3] for line in mounts.read_text().splitlines())
+    found = (line.split(" ")[1:3] for line in MOUNTS.read_text().splitlines())
     above = {place.replace("\\040", " "): kind for place, kind in found}
     kind = next((above[str(place)] for place in (folder, *folder.parents) if str(place) in above), "")
     return kind.startswith(_NETWORKS)

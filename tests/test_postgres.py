@@ -196,3 +196,14 @@ def test_a_server_that_another_host_has_not_stopped_is_not_started_beside_it(
     (server.data / "postmaster.pid").unlink()
     with postgres.lease(home) as again:
         assert query(again.url(), "SELECT 1") == 1
+
+
+def test_a_folder_is_shared_by_the_file_system_that_is_mounted_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not pgfiles.is_shared(Path("/proc"))
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/vda / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\n/dev/vdb /home/my\\040disk xfs rw 0 0\n")
+    monkeypatch.setattr(pgfiles, "MOUNTS", mounts)
+    for folder, shared in (("/srv/x", False), ("/home/me/x", True), ("/home", True), ("/home/my disk/x", False)):
+        assert pgfiles.is_shared(Path(folder)) is shared
