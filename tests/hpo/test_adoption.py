@@ -89,7 +89,8 @@ def test_a_machine_that_was_killed_three_times_fails_no_trial(store: Store) -> N
     for attempt in range(1, 5):
         assert claimed(store, f"w{attempt}").attempt == attempt
         with store.engine.begin() as connection:
-            connection.execute(text("UPDATE hpo.attempts SET beat = pg_postmaster_start_time() - interval '61 s'"))
+            went = "beat = pg_postmaster_start_time() - interval '61 s', grace = interval '0 s'"
+            connection.execute(text(f"UPDATE hpo.attempts SET {went}"))
     assert count(store, "hpo.attempts WHERE outcome = 'released' AND error LIKE '%since the database was started'") == 3
 
 

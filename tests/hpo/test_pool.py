@@ -224,14 +224,15 @@ def test_workers_are_listed_while_they_run_a_trial(
     worker = start(CUDA_VISIBLE_DEVICES="")
     wait_until(lambda: rows("SELECT FROM hpo.learning_curves WHERE step >= 2"))
     (found,) = json.loads(run("workers", "--json").out)
-    host = os.uname().nodename
-    named = {"worker": f"{host}-{worker.pid}", "host": host, "pid": worker.pid, "device": "cpu", "visible_devices": ""}
+    host, name = os.uname().nodename, found["worker"]
+    assert re.fullmatch(rf"{re.escape(host)}\.{worker.pid}-[0-9a-f]{{6}}", name)
+    named = {"host": host, "pid": worker.pid, "device": "cpu", "visible_devices": ""}
     assert {**found, **named, "study": "long", "trial": 0, "attempt": 1} == found
     assert found["step"] >= 2
     assert 0 <= found["last_beat"] < 1.5
     head, line = run("workers").out.splitlines()
     assert head.split() == ["worker", "host", "pid", "device", "study", "trial", "step", "beat"]
-    assert line.split()[:6] == [f"{host}-{worker.pid}", host, str(worker.pid), "cpu", "long", "0"]
+    assert line.split()[:6] == [name, host, str(worker.pid), "cpu", "long", "0"]
     worker.kill()
     worker.wait()
     wait_until(lambda: run("workers", "--json").out == "[]\n")
