@@ -144,6 +144,8 @@ def test_other_rows_are_refused(config: Config, store: Store, rows: Path, made: 
     said = "on here: the rows are not those that kept was made with; copy the same files here, or start a new study"
     with pytest.raises(HpoError, match=said):
         worker.run(config, "kept", Worker("one", "here", 1, config.grace), threading.Event())
+    with store.engine.connect() as connection:
+        assert connection.scalars(text("SELECT trial_id FROM hpo.attempts")).all() == []  # before a trial is claimed
     with pytest.raises(StudyError, match="  the rows: the files have changed since it was made\nstart a new one"):
         store.create(made, trial.prepare(inputs.pinned(made, {}, config, {})))
 
