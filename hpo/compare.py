@@ -90,6 +90,8 @@ class Comparison:
 def promoted(store: Store, rows: Report, study: str) -> Promoted:
     """A study that was promoted; raises StudyError, with what promotes it, where it was not."""
     own, companion = store.plan(study), verdict.companion(rows, study)
+    if own.spec.promotes:
+        raise StudyError(f"{study} belongs to {own.spec.promotes.study}: compare that one")
     if companion is None:
         raise StudyError(
             f"{study} has no predictions on its test rows: hpo promote -s {study} --top 1 makes them, and so does "

@@ -96,7 +96,10 @@ def _check_metric(metric: str, settings: Transfer, labels: tuple[str, ...], spli
     if wanted is not None and wanted not in named:
         message = f"{shown(metric)} names no class of {settings.data.label}; {nearest(wanted, named)}"
         raise ComplaintError(Complaint("metric", message))
-    if why := kinds.undefined(metric, table, settings.data.label, labels):
+    why = kinds.undefined(metric, table, settings.data.label, labels)
+    if wanted is not None and kinds.has_classes(settings) and wanted not in table.column(settings.data.label):
+        why = f"none of them is {wanted!r}"
+    if why:
         message = (
             f"{metric} has no value on the {len(table)} {split} rows: {why}; right is another metric, or more rows"
         )

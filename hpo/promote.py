@@ -188,8 +188,15 @@ def _check_same(before: Promotion | None, wanted: Promotion) -> None:
         raise StudyError(
             f"{name} was made for something else:\n"
             + "\n".join(f"  {change}" for change in changes)
-            + f"\nreplace it: hpo promote -s {wanted.study} --again; or look at it: hpo trials -s {name}"
+            + f"\nreplace it: hpo promote -s {wanted.study} --again{_options(wanted)}; "
+            + f"or look at it: hpo trials -s {name}"
         )
+
+
+def _options(wanted: Promotion) -> str:
+    """What a promotion that begins anew is to be told; it has the defaults otherwise."""
+    asked = (("top", wanted.top, TOP), ("seeds", len(wanted.seeds), SEEDS), ("fit", wanted.fit, "train"))
+    return "".join(f" --{name} {value}" for name, value, default in asked if value != default)
 
 
 def _changes(before: Promotion, wanted: Promotion) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -317,6 +318,15 @@ def _queue(connection: Connection, study_id: int, points: Sequence[Mapping[str, 
         rows.insert_trial(connection, study_id, "WAITING", point)
 
 
+def _as_before(changes: Sequence[str]) -> str:
+    """How to go on with the study as it was made, where it was by settings that a command line can give."""
+    settings = [change.partition(": ") for change in changes if change.startswith("objective.")]
+    if len(settings) < len(changes):
+        return ""
+    olds = (f"{key.removeprefix('objective.')}={told.partition(' -> ')[0]}" for key, _, told in settings)
+    return f"; to go on with it as it was made: {' '.join(f'--set {shlex.quote(old)}' for old in olds)}"
+
+
 def _extended(plan: Plan, spec: StudySpec, more: int) -> StudySpec:
     """The spec with a budget that gives `more` trials, even where an earlier launch had lowered it."""
     return changed(spec, [f"trials={max(plan.spec.trials, plan.made) + more}"])
@@ -333,6 +343,7 @@ def _check_same(old: Plan, new: StudySpec, fingerprint: str | None, models: Mapp
             f"{new.study}: the study in the database is another one:\n"
             + "\n".join(f"  {change}" for change in changes)
             + f"\nstart a new one with --as {new.study}-2, or remove the old one: hpo delete --study {new.study}"
+            + _as_before(changes)
         )
 
 

@@ -118,6 +118,9 @@ def read(rows: Report, companion: str) -> Verdict:
     spec = StudySpec.from_dict(rows.study(companion)["spec"])
     if spec.promotes is None:
         raise StudyError(f"{companion}: is no companion study; hpo promote makes one")
+    if spec.promotes.study not in {row["study"] for row in rows.studies()}:
+        gone = f"{companion} retrained the best of {spec.promotes.study}, which was deleted"
+        raise StudyError(f"{gone}; hpo trials -s {companion} shows its trials, hpo delete -s {companion} removes them")
     own = StudySpec.from_dict(rows.study(spec.promotes.study)["spec"])
     said = rows.predictions(companion, "test")
     trials = rows.trials(companion)

@@ -207,18 +207,19 @@ def _delimited(file: _File, delimiter: str) -> Table:
     columns = {name: [fields[index] for _, fields in rows] for index, name in enumerate(header)}
     lines = [line for line, _ in rows]
     table = _table(file, columns, lines, notice)
-    for told in (quotes, _long(columns) if delimiter == "\t" else None):
+    for told in (quotes, _long(columns, lines) if delimiter == "\t" else None):
         table = table.noting(told) if told else table
     return table
 
 
-def _long(columns: Mapping[str, Sequence[str]]) -> str | None:
+def _long(columns: Mapping[str, Sequence[str]], lines: Sequence[int]) -> str | None:
     """A notice where cells run over lines, which in a file between tabs is rarely meant."""
-    count = sum("\n" in cell for cells in columns.values() for cell in cells)
-    if not count:
+    rows = sorted(row for cells in columns.values() for row, cell in enumerate(cells) if "\n" in cell)
+    if not rows:
         return None
-    seen = "1 cell runs" if count == 1 else f"{count} cells run"
-    return f"{seen} over several lines between quotes; if these are text, write each of them twice"
+    seen = "1 cell runs" if len(rows) == 1 else f"{len(rows)} cells run"
+    where = f"from line {lines[rows[0]]} on"
+    return f"{seen} over several lines between quotes, {where}; if these are text, write each of them twice"
 
 
 def _table(file: _File, columns: Mapping[str, Sequence[str]], lines: Sequence[int], notice: str | None) -> Table:

@@ -70,7 +70,9 @@ def promote(  # noqa: PLR0913, PLR0917 - an argument an option
         if again:
             _forget(config, store, name, Wish(top, seeds, fit), yes)
         promotion, spec = planned(config, store, name, Wish(top, seeds, fit))
-        work(config, store, spec, workers or max(1, len(devices)), devices)
+        elsewhere = f" --out {shlex.quote(str(out))}" if out else ""
+        going = f"go on with: hpo promote -s {name}{elsewhere}"  # without --again, which would begin anew
+        work(config, store, spec, workers or max(1, len(devices)), devices, going)
         found, made = _found(config, store, promotion)
         card.write(folder, found, made, _models(config, store.plan(promotion.companion)))
     _say(found, made, folder, as_json)
@@ -120,8 +122,15 @@ def planned(config: Config, store: Store, study: str, wish: Wish) -> tuple[Promo
     return promotion, spec
 
 
-def work(config: Config, store: Store, spec: StudySpec, workers: int, devices: list[Device]) -> None:
-    """Run the retrainings that are left under the live view."""
+def work(
+    config: Config,
+    store: Store,
+    spec: StudySpec,
+    workers: int,
+    devices: list[Device],
+    going: str = "the same command goes on",
+) -> None:
+    """Run the retrainings that are left under the live view; `going` says, after Ctrl-C, what goes on with them."""
     from hpo import config as configuration
     from hpo import control, report
     from hpo.cli.launch import viewed
@@ -136,7 +145,7 @@ def work(config: Config, store: Store, spec: StudySpec, workers: int, devices: l
         with viewed(config, spec) as view:
             LAUNCHERS["local"](Launch(config, store, spec.study, workers, devices, watch=view, say=view.say))
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on", err=True)
+        click.echo(f"stopped; {going}", err=True)
         raise
 
 

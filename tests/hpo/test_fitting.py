@@ -110,6 +110,19 @@ def test_a_metric_without_a_value_is_said_before_a_trial(
         fitting.check_inputs(promote._companion(tested, PROMOTION), tested=metric)
 
 
+def test_a_metric_of_a_class_without_rows_is_said_before_a_trial(tmp_path: Path) -> None:
+    """It would be 0 whatever a model says, and the first trial the best."""
+    file = pets.save(tmp_path)
+    for name, labels in (("all", "ab" * 4), ("one", "aa")):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"good film,{label}\n" for label in labels))
+    files = "data={train: all.csv, valid: one.csv, max_length: 16}"
+    with pytest.raises(
+        SpecError, match=r"metric: recall\[b\] has no value on the 2 validation rows: none of them is 'b'"
+    ):
+        fitting.check_inputs(spec.load(file, [files, "metric='recall[b]'"]))
+    assert fitting.check_inputs(spec.load(file, [files, "metric='recall[a]'"]))
+
+
 def test_virtual_tokens_need_positions_too(tmp_path: Path) -> None:
     file = pets.save(tmp_path)  # of a model with 40 positions
     fits = ["model.adapter=prompt", "data.max_length=20"]

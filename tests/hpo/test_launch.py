@@ -238,6 +238,7 @@ def test_a_changed_search_is_refused_with_both_ways_out(run: Run, written: Calla
     assert (done.code, done.out) == (1, "")
     assert "objective.simulated.evaluations: 2 -> 5" in done.err
     assert "start a new one with --as toy-2, or remove the old one: hpo delete --study toy" in done.err
+    assert "; to go on with it as it was made: --set simulated.evaluations=2\n" in done.err
     assert "Traceback" not in done.err
 
 

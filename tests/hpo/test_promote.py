@@ -164,6 +164,17 @@ def test_a_companion_has_no_other_name(run: Run, config: Config, file: Path) -> 
         assert not store.has("mine")
 
 
+def test_a_companion_whose_study_is_gone_is_called_so(run: Run, config: Config, file: Path) -> None:
+    with with_companion(config, file) as store:
+        store.delete("pets")
+    with (
+        report.read(config) as rows,
+        pytest.raises(StudyError, match="pets@promote retrained the best of pets, which w"),
+    ):
+        verdict.read(rows, "pets@promote")
+    assert "pets@promote belongs to pets: compare that one" in run("compare", "pets@promote").err
+
+
 def test_a_promotion_goes_along_with_its_renamed_study(run: Run, config: Config, file: Path) -> None:
     with with_companion(config, file) as store:
         for name in ("pets", "pets@promote"):
@@ -339,5 +350,6 @@ def test_a_folder_of_another_study_is_not_replaced(tmp_path: Path) -> None:
 def test_a_study_that_went_on_is_said(file: Path) -> None:
     before = Promotion("pets", 1, "train", (1,), (STANDING,))
     now = replace(before, candidates=(replace(STANDING, number=7),))
-    with pytest.raises(StudyError, match="the study went on: its best are trials 1 -> trials 7"):
+    with pytest.raises(StudyError, match="the study went on: its best are trials 1 -> trials 7") as refused:
         promote._check_same(before, now)
+    assert "hpo promote -s pets --again --top 1 --seeds 1; or look at it" in str(refused.value)

@@ -206,7 +206,7 @@ def test_quotes_between_tabs_that_are_no_csv_are_text(tmp_path):
     path.write_text('text\tlabel\n"as ""CSV"" has it"\t1\n"on two\nlines"\t0\n')
     table = data.read(path)
     assert table.column("text") == ['as "CSV" has it', "on two\nlines"]
-    said = "1 cell runs over several lines between quotes; if these are text, write each of them twice"
+    said = "1 cell runs over several lines between quotes, from line 3 on; if these are text, write each of them twice"
     assert table.notices == (f"{path}: {said}",)
 
 
