@@ -47,6 +47,11 @@ class Promotion:
         return f"{self.study}{SUFFIX}"
 
     @property
+    def alone(self) -> str:
+        """Why it can have no other name."""
+        return f"{self.companion} belongs to {self.study}, and has no name or copy of its own"
+
+    @property
     def points(self) -> list[dict[str, Value]]:
         """Every configuration with every seed, seed by seed, so that half of them already compare."""
         return [self.point(candidate, seed) for seed in self.seeds for candidate in self.candidates]

@@ -158,7 +158,7 @@ def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     tree = override(kept, overrides, list(checks.Head.model_fields))
     found = _kept(tree | beside, f"study {spec.study}", overrides)
     if found.promotes and found.study != found.promotes.companion:
-        raise SpecError(_no_other_name(spec.study, found.promotes))
+        raise SpecError(found.promotes.alone)
     return found
 
 
@@ -167,13 +167,9 @@ def renamed(spec: StudySpec, name: str) -> StudySpec:
     if "@" in name:
         raise SpecError(f"{shown(name)} has '@' in it, kept for companion studies; choose another name")
     if spec.promotes:
-        raise SpecError(_no_other_name(spec.study, spec.promotes))
+        raise SpecError(spec.promotes.alone)
     kept = spec.to_dict() | {"study": name}
     return StudySpec.from_dict(kept)
-
-
-def _no_other_name(study: str, promotes: Promotion) -> str:
-    return f"{study} belongs to {promotes.study}, and has no name or copy of its own"
 
 
 _BESIDE = ("folder", "promotes", "known")

@@ -271,6 +271,7 @@ class Work:
     def _train(self, trial: RunningTrial, config: Config) -> Result:
         """Train the trial to its end, and see that every evaluation is delivered and judged."""
         snapshot, late = self.keeper.resume() if self.claim.attempt > 1 else (None, [])
+        host = inputs.host_for(config, self.spec)
         with Delivery(lambda dispatch: self._deliver(trial, dispatch), self.patiently) as self.delivery:
             for dispatch in late:
                 self.delivery.put(dispatch)
@@ -282,11 +283,7 @@ class Work:
                     heed=self._heed,
                     resume=snapshot,
                     earlier=self.claim.runtime,
-                    host=replace(
-                        inputs.host_for(config, self.spec),
-                        folder=self.keeper.own,
-                        fingerprint=self.trials.fingerprint,
-                    ),
+                    host=replace(host, folder=self.keeper.own, fingerprint=self.trials.fingerprint),
                 )
             except (Pruned, Superseded, *GIVEN_BACK, *AWAY):
                 raise

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from objectives import kinds, models
 from objectives.errors import ModelError
 from objectives.layers import learns, sides
 from objectives.pairing import is_new
 from objectives.quantized import MATRICES, plain
-from objectives.settings import Model
+from objectives.settings import WRAPPING, Model, Transfer
 
 _TARGETS = {
     "query-value": r"\.(query|value|query_proj|value_proj|q_proj|v_proj|q_lin|v_lin|q|v|Wqkv|in_proj|c_attn)$",
@@ -25,6 +26,26 @@ _TARGETS = {
     "all": "",
 }
 """Patterns for the names that matrices have in the families of `layers.FAMILIES`."""
+
+
+def check(model: Any, settings: Transfer, *, pools: bool) -> None:
+    """Raises ModelError where virtual tokens do not go with the rows, the head, which `pools` or not, or the model."""
+    chosen, kind = settings.model, settings.task.kind
+    if chosen.adapter not in WRAPPING:
+        return
+    if kinds.KINDS[kind].images:
+        seen = f"{chosen.adapter} is virtual tokens beside those of a text, and {kind} reads images"
+        raise ModelError(f"model.adapter: {seen}; right is none, or lora where blocks have linear layers, as ViT's")
+    if not pools:
+        seen = f"{chosen.adapter} is for heads that pool, and {kind} reads every token"
+        raise ModelError(f"model.adapter: {seen}; use lora")
+    if chosen.adapter == "prompt" and model.config.model_type in models.DECODERS:
+        seen = f"prompt gives {model.config.model_type} no tokens to find the last one by, which its head reads"
+        raise ModelError(f"model.adapter: {seen}; right is prefix or lora")
+    most = models.positions(model.config) - chosen.virtual_tokens
+    if settings.data.max_length > most:
+        seen = f"{settings.data.max_length} is more than the {most} tokens that {chosen.name} reads"
+        raise ModelError(f"data.max_length: {seen} beside {chosen.virtual_tokens} virtual ones; lower it to {most}")
 
 
 def adapted(model: Any, chosen: Model, seed: int) -> Any:

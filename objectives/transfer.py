@@ -33,7 +33,7 @@ from objectives import (
 )
 from objectives.batches import Batch, Example
 from objectives.cache import Cache
-from objectives.errors import ChangedError, ModelError, SnapshotError
+from objectives.errors import ChangedError, SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
 from objectives.garbage import importing
 from objectives.host import Host
@@ -374,21 +374,7 @@ def load(settings: Transfer, source: Source, rows: Rows, machine: devices.Machin
 
 def _arranged(model: Any, settings: Transfer, seed: int) -> Any:
     """The model, of which learns what the settings say; raises ModelError."""
-    if settings.model.adapter in WRAPPING and pooling_of(settings) is None:
-        adapter, kind = settings.model.adapter, settings.task.kind
-        if kinds.KINDS[kind].images:
-            seen = f"{adapter} is virtual tokens beside those of a text, and {kind} reads images"
-            raise ModelError(f"model.adapter: {seen}; right is none, or lora where blocks have linear layers, as ViT's")
-        raise ModelError(f"model.adapter: {adapter} is for heads that pool, and {kind} reads every token; use lora")
-    if settings.model.adapter == "prompt" and model.config.model_type in models.DECODERS:
-        seen = f"prompt gives {model.config.model_type} no tokens to find the last one by, which its head reads"
-        raise ModelError(f"model.adapter: {seen}; right is prefix or lora")
-    if settings.model.adapter in WRAPPING:
-        virtual = settings.model.virtual_tokens
-        most = models.positions(model.config) - virtual
-        if settings.data.max_length > most:
-            seen = f"{settings.data.max_length} is more than the {most} tokens that {settings.model.name} reads"
-            raise ModelError(f"data.max_length: {seen} beside {virtual} virtual ones; lower it to {most}")
+    adapters.check(model, settings, pools=pooling_of(settings) is not None)
     return strategy.arranged(model, settings.model, seed)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from families import GENERATORS
 from torch import nn
 
-from objectives import layers, models, pairing, settings, sources, transfer
+from objectives import layers, models, pairing, sources
 from objectives.errors import ModelError
 from objectives.pooling import POOLINGS
 from objectives.settings import Model
@@ -318,26 +317,6 @@ def test_no_more_tokens_than_the_model_reads(checkpoint: Checkpoint, family: str
         models.tokenizer(source, longest + 1)
 
 
-@pytest.mark.parametrize("family", models.DECODERS)
-def test_a_decoder_that_knows_no_padding_classifies_batches(
-    checkpoint: Checkpoint, tmp_path: Path, family: str
-) -> None:
-    """As they are published: its head reads the last token that is no padding."""
-    folder = Path(shutil.copytree(checkpoint(family), tmp_path / "bare"))
-    config = json.loads((folder / "config.json").read_text())
-    del config["pad_token_id"]
-    (folder / "config.json").write_text(json.dumps(config))
-    chosen = Model(name=str(folder))
-    model = models.load(chosen, sources.find(chosen), "sequence-classification", ("a", "b"), 0)
-    tokenizer = models.tokenizer(sources.find(chosen), 8)
-
-    def logits(*texts: str) -> torch.Tensor:
-        read = tokenizer(list(texts), padding=True, return_tensors="pt")
-        return model(input_ids=read["input_ids"], attention_mask=read["attention_mask"]).logits
-
-    assert torch.allclose(logits("good", "good film the film")[0], logits("good")[0], atol=1e-5)
-
-
 def test_relative_positions_have_no_end(checkpoint: Checkpoint) -> None:
     assert models.tokenizer(sources.find(Model(name=str(checkpoint("deberta-v2")))), 4096)
 
@@ -389,15 +368,3 @@ def test_an_outline_has_no_memory(checkpoint: Checkpoint) -> None:
         model = Model(name=str(checkpoint("bert")), pooling=pooling)
         outline = models.outline(model, sources.find(model), HEAD, CLASSES)
         assert {parameter.device.type for parameter in outline.parameters()} == {"meta"}
-
-
-def test_a_prompt_is_refused_where_the_head_looks_for_the_last_token(checkpoint: Checkpoint) -> None:
-    """By the tokens themselves, which peft does not hand on: rows that are padded would be read at their padding."""
-    model = {"name": str(checkpoint("gpt2")), "adapter": "prompt", "virtual_tokens": 2}
-    chosen: Any = settings.parse(
-        {"task": "text-classification", "model": model, "data": {"path": "-", "max_length": 8}}
-    )
-    source = sources.find(chosen.model)
-    loaded = models.load(chosen.model, source, "sequence-classification", ("a", "b"), 0)
-    with pytest.raises(ModelError, match=r"model\.adapter: prompt gives gpt2 no tokens .*; right is prefix or lora"):
-        transfer._arranged(loaded, chosen, 0)
