@@ -156,10 +156,9 @@ def changed(spec: StudySpec, overrides: Sequence[str]) -> StudySpec:
     kept = spec.to_dict()
     beside = {name: kept.pop(name) for name in _BESIDE}
     tree = override(kept, overrides, list(checks.Head.model_fields))
-    found = _kept(tree | beside, f"study {spec.study}", overrides)
-    if found.promotes and found.study != found.promotes.companion:
-        raise SpecError(found.promotes.alone)
-    return found
+    if spec.promotes and tree["study"] != spec.study:
+        raise SpecError(spec.promotes.alone)
+    return _kept(tree | beside, f"study {spec.study}", overrides)
 
 
 def renamed(spec: StudySpec, name: str) -> StudySpec:
@@ -168,8 +167,7 @@ def renamed(spec: StudySpec, name: str) -> StudySpec:
         raise SpecError(f"{shown(name)} has '@' in it, kept for companion studies; choose another name")
     if spec.promotes:
         raise SpecError(spec.promotes.alone)
-    kept = spec.to_dict() | {"study": name}
-    return StudySpec.from_dict(kept)
+    return StudySpec.from_dict(spec.to_dict() | {"study": name})
 
 
 _BESIDE = ("folder", "promotes", "known")
@@ -181,8 +179,8 @@ def _kept(kept: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -
     tree = {key: value for key, value in kept.items() if key not in _BESIDE}
     folder, promotes, known = (kept.get(name) for name in _BESIDE)
     checked = _checked(tree, source, Path(folder) if folder else None, overrides, ours=promotes is not None)
-    found = tuple(Known(**point) for point in known or ())
-    return replace(checked, promotes=Promotion.from_dict(promotes) if promotes else None, known=found)
+    promotion = Promotion.from_dict(promotes) if promotes else None
+    return replace(checked, promotes=promotion, known=tuple(Known(**point) for point in known or ()))
 
 
 def _checked(

@@ -28,7 +28,7 @@ from objectives.settings import Training, Transfer
 from objectives.state import State
 from objectives.stopwatch import Stopwatch
 from objectives.unfreezing import thawed
-from objectives.worth import Frozen
+from objectives.worth import Course, Frozen
 
 TIMED = 4
 """Steps whose time is taken, after one that warms up."""
@@ -116,7 +116,7 @@ def _glimpse(
     if cache is None or frozen is None or quantized.is_quantized(frozen.model):
         return None
     splits = {"train": lesson.train, "valid": lesson.valid}
-    offer = offered(frozen, splits, transfer.course_of(schedule), machine, cache)
+    offer = offered(frozen, splits, Course.of(schedule), machine, cache)
     if offer is None:
         return None
     steps = (batch for step in _steps(lesson.train, schedule) for batch in schedule.batches(step))

@@ -181,7 +181,7 @@ class _Work:
             return None
         unchanged = is_certain(which) and identity(self.source) == which  # while they were read
         frozen = replace(frozen, which=which if self.settings.model.pretrained and unchanged else None)
-        course = course_of(schedule)
+        course = worth.Course.of(schedule)
         splits = {name: rows for name, rows in self.lesson.splits.items() if rows}
         with self.watch("cache"):
             found = recall.recalled(frozen, splits, course, self.machine, self.cache, before is True, self.heed)
@@ -325,11 +325,6 @@ def frozen_of(
     whole = chosen.adapter == "none" and not chosen.reinit_layers
     onednn = devices.by_onednn(machine, measured=measured)
     return worth.Frozen(model, depth, pooling_of(settings), lesson.collate, whole=whole, onednn=onednn)
-
-
-def course_of(schedule: Plan) -> worth.Course:
-    """How often a training by this plan passes over its rows."""
-    return worth.Course(schedule.epochs, schedule.evaluations)
 
 
 def on_states(lesson: trainer.Lesson, rows: Mapping[str, list[Example]]) -> trainer.Lesson:

@@ -16,6 +16,7 @@ from objectives.cache import Cache
 from objectives.cutting import can_be_given, pooled_alike
 from objectives.devices import Machine
 from objectives.layers import prefix
+from objectives.plan import Plan
 
 log = logging.getLogger(__name__)
 CPU_FLOPS, GPU_FLOPS, WRITE, READ = 2e10, 5e13, 5e8, 4e9
@@ -37,6 +38,11 @@ class Course:
 
     epochs: int
     evaluations: int
+
+    @staticmethod
+    def of(schedule: Plan) -> Course:
+        """That of a training by this plan."""
+        return Course(schedule.epochs, schedule.evaluations)
 
 
 @dataclass(frozen=True)
