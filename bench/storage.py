@@ -1,7 +1,8 @@
 """The database under load: do our own statements grow with a study, and what do many workers at once wait for?
 
-First, what each of our own verbs costs in a study of 100 and of 10,000 finished trials, one database. Then real worker
-processes on a simulated objective, random sampling, all on one server: trials a minute, waits, connections, beats.
+First, what each of our own verbs costs in a study of 100 and in one of 10,000 finished trials, in turns. Then real
+worker processes on a simulated objective, random sampling, all on one server: trials a minute, waits, connections,
+beats.
 Run: python -m bench.storage [--sizes 100 10000] [--workers 64 --trials 640 --seconds 5]
 """
 
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from statistics import median, quantiles
 from typing import Any
 
@@ -26,17 +27,19 @@ from bench.server import Private, environment, private
 from hpo import schema
 from hpo.attempts import Claim, Worker
 from hpo.database import Database, parse_url
+from hpo.live import Spent
 from hpo.report import Report, read
 from hpo.running import Study
 from hpo.spec import StudySpec
+from hpo.spending import spending
 from hpo.store import Store, open_store
 
 BLOCK = 100
 _ME = Worker("bench", "bench", 1)
 
 
-def verbs(store: Store, report: Report, spec: StudySpec) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What is ours alone, by name; a worker's come in the order of a trial."""
+def verbs(store: Store, report: Report, spec: StudySpec, spent: Spent) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What is ours alone, by name; a worker's come in the order of a trial, and `spent` has been asked before."""
     study, held = Study(store, spec.study), []
 
     def claim() -> None:
@@ -55,22 +58,11 @@ def verbs(store: Store, report: Report, spec: StudySpec) -> Iterator[tuple[str, 
         ("`hpo status`: the study", lambda: report.study(spec.study)),
         ("`hpo best`", lambda: report.best(spec.study)),
         ("the live view, each second", lambda: report.watched(spec.study)),
-        ("the live view, its sums", lambda: report.spent(spec.study)),
+        ("the live view, its sums", lambda: spent(0)),
         ("`hpo workers`", report.workers),
         ("`hpo show`: a trial's curve", lambda: report.curve(spec.study, 0)),
+        ("`hpo cost`, and the live view's first sums", lambda: spending(report.spent(spec.study))),
     )
-
-
-def growth(store: Store, report: Report, spec: StudySpec, meter: Meter, times: int) -> dict[str, list[Cost]]:
-    """The costs of each verb, one after the other, so many times; the first round does not count."""
-    found: dict[str, list[Cost]] = {}
-    for turn in range(times + 1):
-        for name, run in verbs(store, report, spec):
-            before = meter.now()
-            run()
-            if turn:
-                found.setdefault(name, []).append(meter.now().minus(before))
-    return found
 
 
 def crowd(server: Private, workers: int, trials: int, seconds: float) -> dict[str, float]:
@@ -145,23 +137,39 @@ def _between(attempts: Sequence[dict[str, Any]]) -> Iterator[float]:
 
 
 def _grow(server: Private, sizes: Sequence[int], times: int) -> None:
-    meter, spec, url = Meter(), history.spec(), parse_url(server.database("growth"))
-    database = Database(locate=lambda: url)
-    schema.ensure(database)
-    found: dict[int, dict[str, list[Cost]]] = {}
-    with closing(Store(database)) as store:
-        store.create(spec)
-        for size in sizes:
-            _fill(store, spec, size)
-            server.execute("VACUUM ANALYZE", "growth")
-            found[size] = growth(store, Report(database, store.engine), spec, meter, times)
+    """A study of each size in a database of its own, the verbs of each in turns; the first round does not count."""
+    meter, spec = Meter(), history.spec()
+    found: dict[tuple[str, int], list[Cost]] = {}
+    with ExitStack() as stack:
+        sites = {size: stack.enter_context(_grown(server, spec, size)) for size in sizes}
+        asked = {size: (store, report, spec, Spent(report, spec.study)) for size, (store, report) in sites.items()}
+        for turn in range(times + 1):
+            for size in sizes:
+                for name, run in verbs(*asked[size]):
+                    before = meter.now()
+                    run()
+                    if turn:
+                        found.setdefault((name, size), []).append(meter.now().minus(before))
     print("\n| ours alone: client + server CPU ms, statements | " + " | ".join(f"{size:,}" for size in sizes) + " | |")
     print("|---|" + "---|" * (len(sizes) + 1))
-    for name in found[sizes[0]]:
-        spent = [median(1000 * (cost.cpu + cost.server) for cost in found[size][name]) for size in sizes]
-        counts = [median(cost.statements for cost in found[size][name]) for size in sizes]
+    for name in dict.fromkeys(name for name, _ in found):
+        spent = [median(1000 * (cost.cpu + cost.server) for cost in found[name, size]) for size in sizes]
+        counts = [median(cost.statements for cost in found[name, size]) for size in sizes]
         cells = " | ".join(f"{ms:.1f}, {count:.0f}" for ms, count in zip(spent, counts, strict=True))
         print(f"| {name} | {cells} | {spent[-1] / spent[0]:.2f} |")
+
+
+@contextmanager
+def _grown(server: Private, spec: StudySpec, size: int) -> Iterator[tuple[Store, Report]]:
+    name = f"growth{size}"
+    url = parse_url(server.database(name))
+    database = Database(locate=lambda: url)
+    schema.ensure(database)
+    with closing(Store(database)) as store:
+        store.create(spec)
+        _fill(store, spec, size)
+        server.execute("VACUUM ANALYZE", name)
+        yield store, Report(database, store.engine)
 
 
 def _fill(store: Store, spec: StudySpec, upto: int) -> None:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
@@ -17,13 +18,31 @@ from hpo import panel, tables
 from hpo.database import LOST
 from hpo.panel import Space
 from hpo.report import Report
-from hpo.spending import Spending, spending
+from hpo.spending import Spending, Sums
 
 Row = dict[str, Any]
 REFRESH_SECONDS = 1.0
 LINE_SECONDS = 10.0
 SUM_SECONDS = 10.0  # what a study has spent is added up this often, and when a trial ends
-SUM_SHARE = 0.05  # of the view's time: of ten thousand trials the sums take a quarter of a second
+
+
+class Spent:
+    """What a study has spent, time and again: a trial that is over is read and added up once."""
+
+    def __init__(self, report: Report, study: str) -> None:
+        self.report, self.study = report, study
+        self._over = Sums()
+        self._newest = -1
+        self._open: set[int] = set()
+
+    def __call__(self, unbegun: int) -> Spending:
+        """What it comes to now, where so many trials are still to come."""
+        rows = self.report.spent(self.study, beyond=self._newest, also=self._open)
+        still = [row for row in rows if row["open"]]
+        self._over.add(row for row in rows if not row["open"])
+        self._open = {row["number"] for row in still}
+        self._newest = max([self._newest, *(row["number"] for row in rows)])
+        return deepcopy(self._over).add(still).spending(unbegun)
 
 
 class Look:
@@ -31,17 +50,19 @@ class Look:
 
     def __init__(self, report: Report, study: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.report, self.study, self.clock = report, study, clock
+        self._spent = Spent(report, study)
         self._sums: Spending | None = None
-        self._summed = self._due = float("-inf")
+        self._summed = float("-inf")
         self._over = -1
 
     def __call__(self) -> Row:
         state = self.report.watched(self.study)
         over, now = panel.finished(state), self.clock()
-        if now >= self._due and (over != self._over or now - self._summed >= SUM_SECONDS):
-            self._sums = spending(self.report.spent(self.study), state["remaining"] + state["waiting"])
-            self._summed, self._over = self.clock(), over
-            self._due = self._summed + (self._summed - now) / SUM_SHARE
+        if over < self._over:  # another study, of the same name
+            self._spent = Spent(self.report, self.study)
+        if over != self._over or now - self._summed >= SUM_SECONDS:
+            self._sums = self._spent(state["remaining"] + state["waiting"])
+            self._summed, self._over = now, over
         return state | {"spending": self._sums}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -49,10 +49,10 @@ FROM hpo.trials WHERE study = :study AND number = :number
 _WATCHED = """
 SELECT t.number, t.worker, t.attempts, t.activity, t.params, c.losses, l.epoch, l.value, l.metrics,
        extract(epoch FROM clock_timestamp() - t.started)::double precision AS seconds,
-       coalesce(t.params ->> 'training.epochs', s.spec #>> '{objective,training,epochs}',
-                s.spec #>> '{objective,simulated,evaluations}',
-                s.spec #>> '{objective,python,evaluations}') AS epochs
-FROM hpo.trials t JOIN hpo.studies s USING (study)
+       coalesce(t.params ->> 'training.epochs', n.spec #>> '{objective,training,epochs}',
+                n.spec #>> '{objective,simulated,evaluations}',
+                n.spec #>> '{objective,python,evaluations}') AS epochs
+FROM hpo.trials t JOIN studies s ON s.study_name = t.study JOIN hpo.plans n USING (study_id)
 LEFT JOIN LATERAL (SELECT array_agg(coalesce(val_loss, value) ORDER BY step) AS losses FROM hpo.learning_curves x
                    WHERE x.study = t.study AND x.number = t.number) c ON true
 LEFT JOIN LATERAL (SELECT epoch, value, metrics FROM hpo.learning_curves x
@@ -61,19 +61,19 @@ WHERE t.study = :study AND t.state = 'RUNNING' ORDER BY t.number
 """
 
 _SPENT = f"""
-WITH mine AS (
-    SELECT *, extract(epoch FROM {UNTIL.format(attempt="a")} - started)::double precision AS seconds,
+WITH chosen AS (
+    SELECT trial_id, number, state FROM trials JOIN studies USING (study_id)
+    WHERE study_name = :study AND (number > :beyond OR number = ANY(CAST(:also AS integer[])))
+), mine AS (
+    SELECT a.*, extract(epoch FROM {UNTIL.format(attempt="a")} - started)::double precision AS seconds,
+           (SELECT b.ended FROM hpo.attempts b WHERE b.worker = a.worker AND b.started < a.started
+            ORDER BY b.started DESC LIMIT 1) AS before,
            row_number() OVER (PARTITION BY trial_id ORDER BY attempt DESC) = 1 AS newest
-    FROM hpo.attempts a WHERE study_id = (SELECT study_id FROM studies WHERE study_name = :study)
-), gaps AS (
-    SELECT trial_id, started, lag(ended) OVER (PARTITION BY worker ORDER BY started) AS before
-    FROM hpo.attempts WHERE worker IN (SELECT worker FROM mine)
-), waits AS (
-    SELECT trial_id, sum(greatest(extract(epoch FROM started - before), 0))::double precision AS seconds
-    FROM gaps GROUP BY trial_id
+    FROM hpo.attempts a JOIN chosen USING (trial_id)
 ), tries AS (
     SELECT trial_id, sum(seconds) AS work, coalesce(sum(seconds) FILTER (WHERE NOT newest), 0) AS earlier,
-           bool_or(newest AND outcome = 'pruned' AND error IS NULL) AS by_pruner
+           coalesce(sum(greatest(extract(epoch FROM started - before), 0)), 0)::double precision AS waiting,
+           bool_or(newest AND outcome = 'pruned' AND error IS NULL) AS by_pruner, bool_or(current) AS held
     FROM mine GROUP BY trial_id
 ), places AS (
     SELECT trial_id, json_object_agg(device, seconds) AS devices
@@ -82,15 +82,18 @@ WITH mine AS (
 ), learned AS (
     SELECT trial_id, max(epoch) AS epochs, count(*) AS evaluations,
            sum((metrics ->> 'seconds')::double precision) AS learned
-    FROM hpo.metrics WHERE trial_id IN (SELECT trial_id FROM mine) GROUP BY trial_id
+    FROM hpo.metrics JOIN chosen USING (trial_id) GROUP BY trial_id
 )
-SELECT t.number, t.state::text AS state, a.work, a.earlier, coalesce(w.seconds, 0) AS waiting, a.by_pruner,
-       p.devices, m.epochs, m.evaluations, m.learned, coalesce(r.seconds, '{{}}') AS phases,
+SELECT t.number, t.state::text AS state, a.trial_id IS NOT NULL AS begun,
+       t.state IN ('WAITING', 'RUNNING') OR coalesce(a.held, false) AS open,
+       coalesce(a.work, 0) AS work, coalesce(a.earlier, 0) AS earlier, coalesce(a.waiting, 0) AS waiting,
+       coalesce(a.by_pruner, false) AS by_pruner, coalesce(p.devices, '{{}}') AS devices,
+       m.epochs, m.evaluations, m.learned, coalesce(r.seconds, '{{}}') AS phases,
        r.facts -> 'frozen' AS frozen, coalesce((r.facts ->> 'cached')::boolean, false) AS cached,
        coalesce(r.facts ->> 'device_name', r.facts ->> 'device') AS device,
        coalesce(r.settings #>> '{{training,epochs}}', r.settings #>> '{{simulated,evaluations}}',
                 r.settings #>> '{{python,evaluations}}')::integer AS of_epochs
-FROM tries a JOIN trials t USING (trial_id) JOIN places p USING (trial_id) LEFT JOIN waits w USING (trial_id)
+FROM chosen t LEFT JOIN tries a USING (trial_id) LEFT JOIN places p USING (trial_id)
 LEFT JOIN learned m USING (trial_id) LEFT JOIN hpo.results r USING (trial_id)
 ORDER BY t.number
 """
@@ -129,13 +132,13 @@ class Report:
 
     def trials(self, study: str) -> list[Row]:
         """All trials of a study by number, parameters in the study file's order."""
-        order = _addresses(self.study(study)["spec"])
+        order = _addresses(self._spec(study))
         found = self._rows(f"SELECT {_TRIAL} FROM hpo.trials WHERE study = :study ORDER BY number", study=study)
         return [trial | {"params": _ordered(trial["params"], order)} for trial in found]
 
     def trial(self, study: str, number: int) -> Row:
         """One trial with its settings, attempts and curve; raises StudyError where there is none."""
-        self.study(study)
+        self._spec(study)
         found = self._rows(
             f"SELECT {_TRIAL}, settings, trial_id FROM hpo.trials WHERE study = :study AND number = :number",
             study=study,
@@ -171,19 +174,19 @@ class Report:
             study=study,
         )
 
-    def spent(self, study: str) -> list[Row]:
-        """What each trial of a study took, in seconds, as `hpo.spending` adds it up.
+    def spent(self, study: str, beyond: int = -1, also: Iterable[int] = ()) -> list[Row]:
+        """What each trial of a study took, in seconds, as `hpo.spending` adds it up: of those with a number `beyond`
+        that one, and of some `also`.
 
         `work` is that of all attempts and `earlier` of all but the last, `waiting` its workers' before it, `learned`
-        that of its evaluations and the training before them; `phases` are those of the way to its result.
+        that of its evaluations and the training before them; `phases` are those of the way to its result. One that is
+        not `open` will take no more: its row stays as it is.
         """
-        return self._rows(_SPENT, study=study)
+        return self._rows(_SPENT, study=study, beyond=beyond, also=list(also))
 
     def best(self, study: str) -> Row | None:
         """The best complete trial with its parameters and the metrics of its best step; None while there is none."""
-        order = _addresses(self.study(study)["spec"])
-        found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study)
-        return found[0] | {"params": _ordered(found[0]["params"], order)} if found else None
+        return self._best(study, self._spec(study))
 
     def predictions(self, study: str, split: str) -> list[Row]:
         """What models said of each row of a split ("valid" or "test"), a dict for each trial that has it kept: number,
@@ -220,7 +223,7 @@ class Report:
         Of a trial: `epochs` that it has in all, its validation `losses` so far, all `metrics` of its last evaluation.
         """
         found = self.study(study)
-        best = self.best(study)
+        best = self._best(study, found["spec"])
         if best:
             best |= self._rows(_ENDED, study=study, number=best["number"])[0]
         return found | {"trials_running": self._rows(_WATCHED, study=study), "best": best}
@@ -231,7 +234,18 @@ class Report:
 
     def progress(self, study: str) -> Row:
         """All that a live view shows: the study's counts, what runs, the best so far."""
-        return self.study(study) | {"trials_running": self.running(study), "best": self.best(study)}
+        found = self.study(study)
+        return found | {"trials_running": self.running(study), "best": self._best(study, found["spec"])}
+
+    def _spec(self, study: str) -> Row:
+        """What a study was made with, without its counts; raises what `study` does."""
+        made = "SELECT spec FROM hpo.plans JOIN studies USING (study_id) WHERE study_name = :study"
+        found = self._rows(made, study=study) if self._ready() else []
+        return found[0]["spec"] if found else self.study(study)["spec"]  # type: ignore[no-any-return]
+
+    def _best(self, study: str, spec: Row) -> Row | None:
+        found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study)
+        return found[0] | {"params": _ordered(found[0]["params"], _addresses(spec))} if found else None
 
     def _history(self, study: str, number: int) -> list[Row]:
         return self._rows(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 Row = Mapping[str, Any]
 
@@ -37,6 +36,9 @@ class Saving:
     def known(self) -> float | None:
         """The seconds, None where of all trials nothing is known."""
         return None if self.unknown and not self.trials else self.seconds
+
+    def __add__(self, other: Saving) -> Saving:
+        return Saving(self.seconds + other.seconds, self.trials + other.trials, self.unknown + other.unknown)
 
 
 @dataclass(frozen=True)
@@ -70,38 +72,115 @@ class Spending:
         return {"pruning": self.pruning, "caching": self.caching}
 
 
-def spending(trials: Sequence[Row], unbegun: int = 0) -> Spending:
-    """The sums over trials as `hpo.report.Report.spent` gives them; `unbegun` ones are still to come."""
-    phases: dict[str, float] = defaultdict(float)
-    for row in trials:
-        for phase, seconds in _phases(row).items():
-            phases[phase] += seconds
-    work = sum(row["work"] for row in trials)
-    return Spending(
-        work=work,
-        waiting=sum(row["waiting"] for row in trials),
-        phases={name: phases[name] for name in PHASES.values() if name in phases},
-        unsplit=work - sum(phases.values()),
-        outcomes=_by(trials, _outcomes),
-        devices=_by(trials, lambda row: row["devices"]),
-        pruning=_pruning(trials),
-        caching=_caching(trials),
-        to_finish=_to_finish(trials, unbegun),
-    )
+@dataclass
+class Cached:
+    """Sums over trials on one device that read the states of frozen blocks, in tokens times blocks and in seconds."""
+
+    built: float = 0.0  # for the cache,
+    building: float = 0.0  # and the seconds of it
+    passed: float = 0.0  # in all passes
+    cache: float = 0.0
+    trials: int = 0
+
+    def add(self, row: Row) -> None:
+        """One trial more, that says how much is frozen."""
+        frozen = row["frozen"]
+        self.built += frozen.get("built", 0)
+        self.building += frozen.get("seconds", 0.0)
+        self.passed += frozen.get("train", 0) * (row["epochs"] or 0) + frozen.get("valid", 0) * (
+            row["evaluations"] or 0
+        )
+        self.cache += row["phases"].get("cache", 0.0)
+        self.trials += 1
+
+    @property
+    def saving(self) -> Saving:
+        """What computing the states in each pass would have taken, less all that was spent on the cache.
+
+        How long a token takes in a block is what those took who built the cache; not known where nobody did.
+        """
+        if not self.built:
+            return Saving(unknown=self.trials)
+        return Saving(self.passed * self.building / self.built - self.cache, self.trials)
+
+
+@dataclass
+class Sums:
+    """Sums over trials as `hpo.report.Report.spent` gives them, to which more are added as they come."""
+
+    work: float = 0.0
+    waiting: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    outcomes: dict[str, float] = field(default_factory=dict)
+    devices: dict[str, float] = field(default_factory=dict)
+    pruning: Saving = field(default_factory=Saving)
+    cached: dict[str, Cached] = field(default_factory=dict)
+    unsized: Saving = field(default_factory=Saving)  # by caching, where it is not said how much is frozen
+    over: float = 0.0  # the work of trials that are over,
+    ended: int = 0  # and how many they are
+    begun: list[float] = field(default_factory=list)  # the work of each other one
+
+    def add(self, trials: Iterable[Row]) -> Self:
+        """Add them, and return the sums."""
+        for row in trials:
+            if row["begun"]:
+                self._add(row)
+        return self
+
+    def spending(self, unbegun: int = 0) -> Spending:
+        """What they come to; `unbegun` trials are still to come."""
+        return Spending(
+            work=self.work,
+            waiting=self.waiting,
+            phases={name: self.phases[name] for name in PHASES.values() if name in self.phases},
+            unsplit=self.work - sum(self.phases.values()),
+            outcomes=dict(self.outcomes),
+            devices=dict(self.devices),
+            pruning=self.pruning,
+            caching=sum((one.saving for one in self.cached.values()), self.unsized),
+            to_finish=self._to_finish(unbegun),
+        )
+
+    def _add(self, row: Row) -> None:
+        self.work += row["work"]
+        self.waiting += row["waiting"]
+        for sums, parts in (
+            (self.phases, _phases(row)),
+            (self.outcomes, _outcomes(row)),
+            (self.devices, row["devices"]),
+        ):
+            for name, seconds in parts.items():
+                if seconds:
+                    sums[name] = sums.get(name, 0.0) + seconds
+        self.pruning += _pruning(row)
+        if row["cached"] and row["frozen"]:
+            self.cached.setdefault(row["device"], Cached()).add(row)
+        elif row["cached"]:
+            self.unsized += Saving(unknown=1)
+        if row["state"] not in OUTCOMES:
+            self.begun.append(row["work"])
+        elif row["work"]:
+            self.over += row["work"]
+            self.ended += 1
+
+    def _to_finish(self, unbegun: int) -> float | None:
+        if not self.begun and not unbegun:
+            return 0.0
+        if not self.ended:
+            return None
+        mean = self.over / self.ended
+        return mean * unbegun + sum(max(mean - some, 0.0) for some in self.begun)
+
+
+def spending(trials: Iterable[Row], unbegun: int = 0) -> Spending:
+    """What a study's trials come to; `unbegun` ones are still to come."""
+    return Sums().add(trials).spending(unbegun)
 
 
 def price(spent: Spending, rate: float) -> dict[str, float | None]:
     """What a worker's hours cost at so much an hour, waiting included: those that were, and those to come."""
     hours = None if spent.to_finish is None else spent.to_finish / 3600
     return {"spent": rate * (spent.work + spent.waiting) / 3600, "to_finish": None if hours is None else rate * hours}
-
-
-def _by(trials: Iterable[Row], parts: Callable[[Row], Mapping[str, float]]) -> dict[str, float]:
-    found: dict[str, float] = defaultdict(float)
-    for row in trials:
-        for name, seconds in parts(row).items():
-            found[name] += seconds
-    return {name: seconds for name, seconds in found.items() if seconds}
 
 
 def _phases(row: Row) -> dict[str, float]:
@@ -126,49 +205,10 @@ def _outcomes(row: Row) -> dict[str, float]:
     return {OUTCOMES.get(row["state"], UNFINISHED): row["work"] - again, REPEATED: again}
 
 
-def _pruning(trials: Iterable[Row]) -> Saving:
-    """Of trials that the pruner ended: the epochs that were left, as long as the trial's own took on average."""
-    pruned = [row for row in trials if row["state"] == "PRUNED" and row["by_pruner"]]
-    known = [row for row in pruned if row["epochs"] and row["of_epochs"] and row["learned"]]
-    saved = sum(max(row["of_epochs"] - row["epochs"], 0) * row["learned"] / row["epochs"] for row in known)
-    return Saving(saved, len(known), len(pruned) - len(known))
-
-
-def _caching(trials: Iterable[Row]) -> Saving:
-    """Of trials that read the states of frozen blocks: what computing them in each pass would have taken.
-
-    How long a token takes in a block is what those took who built the cache, on the same device; what all trials spent
-    on the cache is taken off.
-    """
-    cached = [row for row in trials if row["cached"]]
-    speed = _seconds_a_block(row for row in cached if row["frozen"])
-    known = [row for row in cached if row["frozen"] and row["device"] in speed]
-    plain = sum(_passed(row) * speed[row["device"]] for row in known)
-    return Saving(plain - sum(row["phases"].get("cache", 0.0) for row in known), len(known), len(cached) - len(known))
-
-
-def _passed(row: Row) -> float:
-    """The tokens of all passes that a trial made, times the blocks that are frozen."""
-    train, valid = row["frozen"].get("train", 0), row["frozen"].get("valid", 0)
-    return float(train * (row["epochs"] or 0) + valid * (row["evaluations"] or 0))
-
-
-def _seconds_a_block(rows: Iterable[Row]) -> dict[str, float]:
-    """Seconds that a token took in a frozen block, by device."""
-    built: dict[str, float] = defaultdict(float)
-    seconds: dict[str, float] = defaultdict(float)
-    for row in rows:
-        built[row["device"]] += row["frozen"].get("built", 0)
-        seconds[row["device"]] += row["frozen"].get("seconds", 0.0)
-    return {device: seconds[device] / some for device, some in built.items() if some}
-
-
-def _to_finish(trials: Sequence[Row], unbegun: int) -> float | None:
-    over = [row["work"] for row in trials if row["state"] in OUTCOMES and row["work"]]
-    begun = [row["work"] for row in trials if row["state"] not in OUTCOMES]
-    if not begun and not unbegun:
-        return 0.0
-    if not over:
-        return None
-    mean = sum(over) / len(over)
-    return float(mean * unbegun + sum(max(mean - some, 0.0) for some in begun))
+def _pruning(row: Row) -> Saving:
+    """Of a trial that the pruner ended: the epochs that were left, as long as the trial's own took on average."""
+    if row["state"] != "PRUNED" or not row["by_pruner"]:
+        return Saving()
+    if not (row["epochs"] and row["of_epochs"] and row["learned"]):
+        return Saving(unknown=1)
+    return Saving(max(row["of_epochs"] - row["epochs"], 0) * row["learned"] / row["epochs"], 1)

@@ -54,7 +54,7 @@ def gather(rows: Report, study: str, root: Path | None = None) -> Account:
     return Account(
         row=row,
         story=story,
-        spent=spending.spending(rows.spent(study), row["remaining"] + row["waiting"]),
+        spent=spending.spending(story.spent, row["remaining"] + row["waiting"]),
         verdict=found,
         inspection=_inspection(rows, inspection.Wish(study, split=split), root),
         fingerprint=rows.fingerprint(study),

@@ -202,7 +202,7 @@ def _bought(axes: Axes, story: Story, spent: dict[int, float]) -> None:
 def _spent(axes: Axes, story: Story) -> None:
     """The time by what became of it."""
     seconds = spending(story.spent).outcomes
-    trials = Counter(OUTCOMES.get(row["state"], UNFINISHED) for row in story.spent)
+    trials = Counter(OUTCOMES.get(row["state"], UNFINISHED) for row in story.spent if row["begun"])
     trials[REPEATED] = sum(1 for row in story.spent if repeated(row))
     shown = [name for name in BECAME if name in seconds]
     unit, name = _unit(sum(seconds.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
@@ -245,14 +245,14 @@ class Books:
     """What a Look asks, counted."""
 
     def __init__(self) -> None:
-        self.state, self.summed = dict(STATE), 0
+        self.state, self.summed, self.beyond = dict(STATE), 0, -1
 
     def watched(self, study: str) -> dict[str, Any]:
         return self.state
 
-    def spent(self, study: str) -> list[dict[str, Any]]:
-        self.summed += 1
-        return []
+    def spent(self, study: str, beyond: int, also: Iterable[int]) -> list[dict[str, Any]]:
+        self.summed, self.beyond = self.summed + 1, beyond
+        return [{"number": 7, "begun": False, "open": bool(also)}]
 
 
 def test_sums_over_all_trials_are_made_when_one_ends_else_seldom(progress: Progress) -> None:
@@ -266,7 +266,16 @@ def test_sums_over_all_trials_are_made_when_one_ends_else_seldom(progress: Progr
     assert books.summed == 2
     progress.now += SUM_SECONDS
     look()
-    assert books.summed == 3
+    assert (books.summed, books.beyond) == (3, 7)
+
+
+def test_another_study_of_the_name_is_added_up_from_its_first_trial(progress: Progress) -> None:
+    books = Books()
+    look = Look(books, "toy", progress.clock)  # type: ignore[arg-type]
+    look()
+    books.state["complete"] = 0
+    look()
+    assert (books.summed, books.beyond) == (2, -1)
 
 
 def test_a_panel_before_the_first_trial(progress: Progress) -> None:

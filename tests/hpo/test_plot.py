@@ -71,6 +71,7 @@ def attempt(row: dict[str, Any]) -> dict[str, Any]:
 def spent(row: dict[str, Any]) -> dict[str, Any]:
     """What a trial of one attempt took; the failed one's first of two was in vain for the most part."""
     known = {"number": row["number"], "state": row["state"], "work": 60.0, "earlier": 0.0, "waiting": 0.0}
+    known |= {"begun": True, "open": row["state"] == "RUNNING"}
     known |= {"phases": {"train": 20.0}, "devices": {"cpu": 60.0}, "by_pruner": False, "cached": False}
     return known | ({"earlier": 30.0} if row["state"] == "FAIL" else {})
 

@@ -12,8 +12,10 @@ import pytest
 from moves import begun, claimed, create, evaluate, worker
 from sqlalchemy import Engine, text
 
+from hpo import changing
 from hpo import worker as working
 from hpo.config import Config
+from hpo.live import Spent
 from hpo.report import Report
 from hpo.spending import Saving, price, spending
 from hpo.store import Store
@@ -22,6 +24,8 @@ from objectives.evaluation import Result
 ROW: dict[str, Any] = {
     "number": 0,
     "state": "COMPLETE",
+    "begun": True,
+    "open": False,
     "work": 100.0,
     "earlier": 0.0,
     "waiting": 2.0,
@@ -96,6 +100,11 @@ def test_a_price_counts_waiting_too() -> None:
     assert price(spending([], unbegun=1), 2.0)["to_finish"] is None
 
 
+def test_a_trial_that_nobody_began_is_still_to_come_and_took_nothing() -> None:
+    queued = ROW | {"state": "WAITING", "begun": False, "work": 0.0, "devices": {}}
+    assert spending([ROW, queued], unbegun=1) == spending([ROW], unbegun=1)
+
+
 @pytest.fixture
 def report(store: Store) -> Report:
     return Report(store.database, store.engine)
@@ -132,12 +141,72 @@ def test_attempts_are_added_up_with_the_waits_between_them(store: Store, report:
     assert report.spent("another") == []
 
 
+class Asked:
+    """A report that says which numbers it was asked about."""
+
+    def __init__(self, report: Report) -> None:
+        self.report, self.numbers = report, list[int]()
+
+    def spent(self, study: str, **which: Any) -> list[dict[str, Any]]:
+        found = self.report.spent(study, **which)
+        self.numbers = [row["number"] for row in found]
+        return found
+
+
+def test_of_trials_that_are_over_each_is_read_and_added_once(store: Store, report: Report) -> None:
+    """Time and again all that changes is a trial that runs, one that is queued, one that dies and is taken over."""
+    create(store, trials=8, pruner="none")
+    asked = Asked(report)
+    spent = Spent(asked, "toy")  # type: ignore[arg-type]
+
+    def look() -> list[int]:
+        shift(store.engine, "UPDATE hpo.attempts SET started = beat - interval '100 s' WHERE beat - started < '9 s'")
+        found, anew = spent(3), spending(report.spent("toy"), 3)
+        assert (found.work, found.to_finish) == (pytest.approx(anew.work, abs=2), pytest.approx(anew.to_finish, abs=2))
+        assert found.outcomes == pytest.approx(anew.outcomes, abs=2)
+        assert found.waiting == anew.waiting
+        return asked.numbers
+
+    first, second = begun(store, "one"), begun(store, "two")
+    store.enqueue("toy", [{"simulated.learning_rate": 0.01}])
+    assert look() == [0, 1, 2]
+    evaluate(first, 0.5)
+    first.finish("complete")
+    assert look() == [0, 1, 2]
+    evaluate(second, 0.4)
+    store.end_attempts_of("two", "died")
+    assert look() == [1, 2]
+    adopted = begun(store, "one")
+    third = begun(store, "three")
+    assert (adopted.claim.number, third.claim.number) == (1, 2)
+    third.finish("fail", "out of memory")
+    later = begun(store, "three")
+    assert look() == [1, 2, 3]
+    evaluate(adopted, 0.3, 0.2, after=1)
+    adopted.finish("complete")
+    later.finish("fail", "out of memory")
+    assert look() == [1, 3]
+    assert look() == []
+
+
+def test_a_copy_waited_as_long_as_what_it_was_copied_from(store: Store, report: Report) -> None:
+    create(store, trials=2, pruner="none")
+    for _ in range(2):
+        trial = begun(store)
+        evaluate(trial, 0.5)
+        trial.finish("complete")
+    changing.copy(store, "toy", "copied", trials_too=True)
+    before = report.spent("toy")
+    assert before[1]["waiting"] > 0
+    assert [row["waiting"] for row in report.spent("copied")] == [row["waiting"] for row in before]
+
+
 def test_time_after_the_last_beat_is_no_work(store: Store, report: Report) -> None:
     """A machine was switched off for days; nobody has taken over its trial, then one does, and another counts hours."""
     create(store, trials=2, stop={"hours": 1})
     begun(store)
     shift(store.engine, "UPDATE hpo.attempts SET started = clock_timestamp() - interval '3 days'")
-    shift(store.engine, "UPDATE hpo.attempts SET beat = started + interval '600 s'")
+    shift(store.engine, "UPDATE hpo.attempts SET beat = started + interval '600 s', grace = '0 s'")
     for claimant in (None, "two", "three"):
         if claimant:
             claimed(store, claimant)
