@@ -49,10 +49,10 @@ FROM hpo.trials WHERE study = :study AND number = :number
 _WATCHED = """
 SELECT t.number, t.worker, t.attempts, t.activity, t.params, c.losses, l.epoch, l.value, l.metrics,
        extract(epoch FROM clock_timestamp() - t.started)::double precision AS seconds,
-       coalesce(t.params ->> 'training.epochs', n.spec #>> '{objective,training,epochs}',
-                n.spec #>> '{objective,simulated,evaluations}',
-                n.spec #>> '{objective,python,evaluations}') AS epochs
-FROM hpo.trials t JOIN studies s ON s.study_name = t.study JOIN hpo.plans n USING (study_id)
+       coalesce(t.params ->> 'training.epochs', s.spec #>> '{objective,training,epochs}',
+                s.spec #>> '{objective,simulated,evaluations}',
+                s.spec #>> '{objective,python,evaluations}') AS epochs
+FROM hpo.trials t JOIN hpo.studies s USING (study)
 LEFT JOIN LATERAL (SELECT array_agg(coalesce(val_loss, value) ORDER BY step) AS losses FROM hpo.learning_curves x
                    WHERE x.study = t.study AND x.number = t.number) c ON true
 LEFT JOIN LATERAL (SELECT epoch, value, metrics FROM hpo.learning_curves x
@@ -132,13 +132,13 @@ class Report:
 
     def trials(self, study: str) -> list[Row]:
         """All trials of a study by number, parameters in the study file's order."""
-        order = _addresses(self._spec(study))
+        order = _addresses(self.study(study)["spec"])
         found = self._rows(f"SELECT {_TRIAL} FROM hpo.trials WHERE study = :study ORDER BY number", study=study)
         return [trial | {"params": _ordered(trial["params"], order)} for trial in found]
 
     def trial(self, study: str, number: int) -> Row:
         """One trial with its settings, attempts and curve; raises StudyError where there is none."""
-        self._spec(study)
+        self.study(study)
         found = self._rows(
             f"SELECT {_TRIAL}, settings, trial_id FROM hpo.trials WHERE study = :study AND number = :number",
             study=study,
@@ -186,7 +186,7 @@ class Report:
 
     def best(self, study: str) -> Row | None:
         """The best complete trial with its parameters and the metrics of its best step; None while there is none."""
-        return self._best(study, self._spec(study))
+        return self._best(self.study(study))
 
     def predictions(self, study: str, split: str) -> list[Row]:
         """What models said of each row of a split ("valid" or "test"), a dict for each trial that has it kept: number,
@@ -223,7 +223,7 @@ class Report:
         Of a trial: `epochs` that it has in all, its validation `losses` so far, all `metrics` of its last evaluation.
         """
         found = self.study(study)
-        best = self._best(study, found["spec"])
+        best = self._best(found)
         if best:
             best |= self._rows(_ENDED, study=study, number=best["number"])[0]
         return found | {"trials_running": self._rows(_WATCHED, study=study), "best": best}
@@ -235,17 +235,11 @@ class Report:
     def progress(self, study: str) -> Row:
         """All that a live view shows: the study's counts, what runs, the best so far."""
         found = self.study(study)
-        return found | {"trials_running": self.running(study), "best": self._best(study, found["spec"])}
+        return found | {"trials_running": self.running(study), "best": self._best(found)}
 
-    def _spec(self, study: str) -> Row:
-        """What a study was made with, without its counts; raises what `study` does."""
-        made = "SELECT spec FROM hpo.plans JOIN studies USING (study_id) WHERE study_name = :study"
-        found = self._rows(made, study=study) if self._ready() else []
-        return found[0]["spec"] if found else self.study(study)["spec"]  # type: ignore[no-any-return]
-
-    def _best(self, study: str, spec: Row) -> Row | None:
-        found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study)
-        return found[0] | {"params": _ordered(found[0]["params"], _addresses(spec))} if found else None
+    def _best(self, study: Row) -> Row | None:
+        found = self._rows("SELECT * FROM hpo.best_params WHERE study = :study", study=study["study"])
+        return found[0] | {"params": _ordered(found[0]["params"], _addresses(study["spec"]))} if found else None
 
     def _history(self, study: str, number: int) -> list[Row]:
         return self._rows(
