@@ -87,9 +87,8 @@ class Cached:
         frozen = row["frozen"]
         self.built += frozen.get("built", 0)
         self.building += frozen.get("seconds", 0.0)
-        self.passed += frozen.get("train", 0) * (row["epochs"] or 0) + frozen.get("valid", 0) * (
-            row["evaluations"] or 0
-        )
+        self.passed += frozen.get("train", 0) * (row["epochs"] or 0)
+        self.passed += frozen.get("valid", 0) * (row["evaluations"] or 0)
         self.cache += row["phases"].get("cache", 0.0)
         self.trials += 1
 
