@@ -68,7 +68,7 @@ bench: $(DEV)
 	$(RUN) bench.full --rows 200 --valid 100 --epochs 1 --seeds 1 --keep $(VENV)/bench.jsonl
 
 bench-full: $(DEV)
-	$(RUN) bench.full $(if $(HEADLINES),--headlines $(HEADLINES))
+	$(RUN) bench.full $(if $(HEADLINES),--headlines $(HEADLINES)) --keep $(VENV)/bench-full.jsonl
 
 results: $(DEV)
 	$(RUN) bench.results $(FOLDER) --page docs/results.md

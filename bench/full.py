@@ -142,8 +142,8 @@ def measure(contest: Contest, names: Collection[str], of: Pieces, kept: Path, un
     return found
 
 
-def arguments(about: str | None, keep: Path) -> argparse.ArgumentParser:
-    """What is compared, for how long, and where it is kept."""
+def arguments(about: str | None, keep: str) -> argparse.ArgumentParser:
+    """What is compared, for how long, and where it is kept: by default in a file of that name for temporary things."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--valid", type=int, default=500)
@@ -151,14 +151,14 @@ def arguments(about: str | None, keep: Path) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no measurement after so many")
     parser.add_argument("--headlines", type=Path, default=texts.HEADLINES, help="a table with title and category")
-    parser.add_argument("--keep", type=Path, default=keep)
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / keep)
     parser.add_argument("--report", action="store_true", help="print the tables of what stands there, measure nothing")
     return parser
 
 
 def main() -> None:
     """Measure what is left, then print the tables."""
-    parser = arguments(__doc__, Path(__file__).with_name("full.jsonl"))
+    parser = arguments(__doc__, "hpo-bench-full.jsonl")
     parser.add_argument("--chart", type=Path, help="a picture of it, PNG or SVG")
     options = parser.parse_args()
     torch.set_num_threads(1)

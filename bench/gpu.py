@@ -73,7 +73,7 @@ def _line(name: str, cells: list[float | None]) -> str:
 
 def main() -> None:
     """Measure what is left, then print the tables."""
-    options = full.arguments(__doc__, Path(__file__).with_name("gpu.jsonl")).parse_args()
+    options = full.arguments(__doc__, "hpo-bench-gpu.jsonl").parse_args()
     if not (options.report or torch.cuda.is_available()):
         sys.exit("there is no CUDA device here; bench.full compares on a CPU")
     until = time.monotonic() + (-1 if options.report else 60 * options.minutes)
