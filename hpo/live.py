@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from datetime import datetime
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
@@ -54,12 +55,13 @@ class Look:
         self._sums: Spending | None = None
         self._summed = float("-inf")
         self._over = -1
+        self._created: datetime | None = None
 
     def __call__(self) -> Row:
         state = self.report.watched(self.study)
         over, now = panel.finished(state), self.clock()
-        if over < self._over:  # another study, of the same name
-            self._spent = Spent(self.report, self.study)
+        if state["created"] != self._created:  # perhaps another study, of the same name
+            self._spent, self._created, self._over = Spent(self.report, self.study), state["created"], -1
         if over != self._over or now - self._summed >= SUM_SECONDS:
             self._sums = self._spent(state["remaining"] + state["waiting"])
             self._summed, self._over = now, over
