@@ -92,6 +92,20 @@ def dashboard(config: Config, *options: str, password: str | None = None) -> Ite
         try:
             yield Dashboard(port, f"http://127.0.0.1:{port}/?token={TOKEN}")
         finally:
-            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
-            running.join(60)
-            server.task_dispatcher.shutdown(timeout=30)
+            stop(server, running)
+
+
+def stop(server: Any, running: threading.Thread) -> None:
+    """End the loop by emptying its map within it, and close what was in it once no thread wakes the loop any more."""
+    kept: dict[int, Any] = {}
+
+    def empty() -> None:
+        kept.update(server._map)
+        server._map.clear()
+
+    server.trigger.pull_trigger(empty)
+    running.join(60)
+    for channel in list(server.active_channels.values()):
+        channel.handle_close()
+    server.task_dispatcher.shutdown(timeout=30)
+    wasyncore.close_all(kept, ignore_all=True)

@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -20,6 +21,7 @@ from hpo.dashboard import exhibits
 from hpo.dashboard.importances import Importances
 from hpo.dashboard.kept import Kept
 from hpo.dashboard.pages import Answer
+from hpo.database import LOST
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -63,12 +65,16 @@ class Answers:
         return self._app(environ, start)
 
     def warm(self) -> None:
-        """Read the newest studies, so that the first question about one of them finds it kept."""
-        with self._engine.connect() as connection:
-            newest = list(connection.scalars(_NEWEST, {"count": STUDIES}))
-        for study_id in reversed(newest):
-            self._study({"QUERY_STRING": "", "HTTP_ACCEPT_ENCODING": "gzip"}, study_id)
-            self._shares({}, study_id)
+        """Read the newest studies, so that the first question about one of them finds it kept.
+
+        Without a word if the database is lost meanwhile: the first question says so, where somebody asks.
+        """
+        with suppress(*LOST):
+            with self._engine.connect() as connection:
+                newest = list(connection.scalars(_NEWEST, {"count": STUDIES}))
+            for study_id in reversed(newest):
+                self._study({"QUERY_STRING": "", "HTTP_ACCEPT_ENCODING": "gzip"}, study_id)
+                self._shares({}, study_id)
 
     def _routes(self) -> Sequence[tuple[re.Pattern[str], Callable[..., Body | None]]]:
         return ((_STUDY, self._study), (_IMPORTANCES, self._shares), (_ARTIFACT, self._artifact))

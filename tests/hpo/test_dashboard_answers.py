@@ -8,7 +8,9 @@ from typing import Any
 
 import optuna
 import optuna_dashboard
+from sqlalchemy import Connection, event, text
 
+from hpo.dashboard.answers import Answers
 from hpo.dashboard.kept import Kept
 from hpo.store import Store
 
@@ -67,3 +69,18 @@ def same(store: Store, kept: Kept) -> bool:
             each["distribution"].get("choices", []).sort(key=str)
     assert mine == other
     return True
+
+
+def test_reading_ahead_ends_quietly_with_the_database(store: Store) -> None:
+    lost = []
+
+    def cut(connection: Connection, *_: Any) -> None:
+        with store.engine.begin() as other:
+            pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            lost.append(other.scalar(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid}))
+
+    engine = store.database.engine()
+    event.listen(engine, "before_cursor_execute", cut)
+    Answers(lambda environ, start: [], engine).warm()
+    engine.dispose()
+    assert lost == [True]
