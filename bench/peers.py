@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from objectives import data, settings, sources, stopwatch, trial
 from objectives.cache import Cache
 from objectives.evaluation import Evaluation
 from objectives.host import Host
+from objectives.switches import Piece
 
 EVALUATED_AT_ONCE = 64
 ALIKE = 8
@@ -108,10 +109,10 @@ class Contest:
         assert isinstance(found, settings.Transfer)  # noqa: S101
         return found
 
-    def hpo(self, point: Point, cache: Cache | None, precision: str = "fp32") -> Outcome:
-        """Our objective, with what other trials left in the cache."""
+    def hpo(self, point: Point, cache: Cache | None, precision: str = "fp32", off: Collection[Piece] = ()) -> Outcome:
+        """Our objective, with what other trials left in the cache, without the pieces that are `off`."""
         last: list[Evaluation] = []
-        host = Host(self.device, 1, cache=cache)
+        host = Host(self.device, 1, cache=cache, lean_off=off)
         with measured(self.now) as outcome, _clocked(self.now):
             result = trial.run(self.settings(point, precision), last.append, host=host)
         metrics = last[-1].metrics

@@ -17,36 +17,33 @@ import torch
 
 from bench import texts
 from bench.peers import Contest, Point
-from objectives import lean
 from objectives.cache import Cache
+from objectives.switches import PIECES, Piece
 
-PIECES = {name: piece for name, piece in lean._PIECES.items() if name != "attention_in_fp32"}  # bf16 alone has it
+MEASURED = [piece for piece in PIECES if piece not in ("attention_in_fp32", "asynchronous_steps")]  # bf16's, a GPU's
 POINT = Point(0, 5e-5, 16, 0.0)
 
 
-def with_pieces(contest: Contest, frozen: int, cache: Cache | None, *names: str) -> float:
-    """CPU seconds of a trial with these pieces, and the cache if any."""
-    lean._PIECES.clear()
-    lean._PIECES.update({name: PIECES[name] for name in names})
-    return contest.hpo(POINT._replace(frozen_layers=frozen), cache).seconds
+def without(contest: Contest, frozen: int, cache: Cache | None, *off: Piece) -> float:
+    """CPU seconds of a trial without these pieces, and with the cache if any."""
+    return contest.hpo(POINT._replace(frozen_layers=frozen), cache, off=off).seconds
 
 
 def first(contest: Contest, frozen: int) -> float:
     """The same with a cache that is empty: a study's first trial."""
     with tempfile.TemporaryDirectory(dir=contest.scratch) as folder:
-        return with_pieces(contest, frozen, Cache(Path(folder)), *PIECES)
+        return without(contest, frozen, Cache(Path(folder)))
 
 
 def variants(contest: Contest, frozen: int, cache: Cache) -> Iterator[tuple[str, Callable[[], float]]]:
     """What is measured, by name."""
-    yield "all pieces", partial(with_pieces, contest, frozen, cache, *PIECES)
-    for piece in PIECES:
-        others = [name for name in PIECES if name != piece]
-        yield f"all but `{piece}`", partial(with_pieces, contest, frozen, cache, *others)
+    yield "all pieces", partial(without, contest, frozen, cache)
+    for piece in MEASURED:
+        yield f"all but `{piece}`", partial(without, contest, frozen, cache, piece)
     if frozen:
         yield "all, first trial: the cache is built", partial(first, contest, frozen)
-        yield "all, without a cache", partial(with_pieces, contest, frozen, None, *PIECES)
-    yield "none, without a cache", partial(with_pieces, contest, frozen, None)
+        yield "all, without a cache", partial(without, contest, frozen, None)
+    yield "none, without a cache", partial(without, contest, frozen, None, *PIECES)
 
 
 def measured(contest: Contest, depths: list[int], times: int) -> dict[tuple[str, int], list[float]]:
@@ -56,7 +53,7 @@ def measured(contest: Contest, depths: list[int], times: int) -> dict[tuple[str,
     for turn in range(times):
         for frozen in depths:
             if not turn:
-                with_pieces(contest, frozen, cache, *PIECES)
+                without(contest, frozen, cache)
             for name, run in variants(contest, frozen, cache):
                 found.setdefault((name, frozen), []).append(run())
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from hpo.errors import HpoError
+from objectives.switches import PIECES, Piece, pieces
 
 
 def who() -> str:
@@ -40,6 +41,7 @@ VARIABLES = {
     "allow_code": "HPO_ALLOW_CODE",
     "cache": "HPO_CACHE",
     "cache_size": "HPO_CACHE_SIZE",
+    "lean_off": "HPO_LEAN_OFF",
     "dashboard_password": "HPO_DASHBOARD_PASSWORD",
 }
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -55,8 +57,8 @@ class Config:
     a database that went away, and checkpoints a trial `checkpoint` seconds after the last time at the earliest (0 is at
     every evaluation) into `artifacts`, a folder or a URL that fsspec opens; None is a folder of `home`. Python code
     that comes with a model is run only with `allow_code`. What trials need not compute again is in `cache`, a folder of
-    `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk. The dashboard
-    asks for `dashboard_password`.
+    `home` by default, `cache_size` bytes at the most: 0 keeps nothing, None decides by the free disk. Trials do
+    without the pieces of a lean step in `lean_off`. The dashboard asks for `dashboard_password`.
     """
 
     home: Path
@@ -74,6 +76,7 @@ class Config:
     allow_code: bool = False
     cache: Path | None = None
     cache_size: int | None = None
+    lean_off: tuple[Piece, ...] = ()
     dashboard_password: str | None = field(default=None, repr=False)
 
     @property
@@ -105,6 +108,7 @@ class Config:
         """The variables that make a child process see the same places."""
         values = {name: getattr(self, where) for where, name in VARIABLES.items() if where != "dashboard_password"}
         values[VARIABLES["allow_code"]] = "1" if self.allow_code else None
+        values[VARIABLES["lean_off"]] = ",".join(self.lean_off) or None
         return {name: str(value) for name, value in values.items() if value is not None}
 
 
@@ -155,6 +159,7 @@ def load(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Config
         allow_code=_allowed(value("allow_code") or "0"),
         cache=path("cache"),
         cache_size=_bytes(value("cache_size")),
+        lean_off=_pieces(value("lean_off") or ""),
         dashboard_password=value("dashboard_password"),
     )
 
@@ -173,3 +178,13 @@ def _bytes(found: str | None) -> int | None:
     if parts is None:
         raise HpoError(f"{VARIABLES['cache_size']}: {found!r} is no size; right is one such as 20GB, or 0 for no cache")
     return int(float(parts[1]) * 1000 ** " KMGT".index(parts[2].upper() or " "))
+
+
+def _pieces(written: str) -> tuple[Piece, ...]:
+    """`sdpa, quick_dropout` as the names of pieces."""
+    try:
+        return pieces(name.strip() for name in written.split(",") if name.strip())
+    except ValueError as error:
+        raise HpoError(
+            f"{VARIABLES['lean_off']}: {str(error)!r} is no piece of a lean step; right are all, {', '.join(PIECES)}"
+        ) from None

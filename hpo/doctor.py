@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -48,6 +48,8 @@ def examine(config: Config, *, online: bool = False, run: bool = False) -> Itera
     yield packages()
     yield from devices(config.devices)
     yield precision(config.caches)
+    if config.lean_off:
+        yield lean(config.lean_off)
     yield model()
     yield home(config.home)
     yield shared_memory()
@@ -129,6 +131,11 @@ def precision(folder: Path) -> Finding:
     if done.returncode:
         return Finding("precision", "warning", _last_line(done), "mend torch first; or name training.precision")
     return Finding("precision", "ok", done.stdout.splitlines()[-1])
+
+
+def lean(off: Sequence[str]) -> Finding:
+    """That trials are slower than they need be."""
+    return Finding("lean step", "warning", f"without {', '.join(off)}", "for full speed: unset HPO_LEAN_OFF")
 
 
 def model() -> Finding:

@@ -122,4 +122,5 @@ def host_for(config: Config, spec: StudySpec) -> Host:
         cache=None if config.cache_size == 0 else cache,
         allow_code=config.allow_code,
         measured=config.caches,
+        lean_off=config.lean_off,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,14 @@ import transformers
 
 from objectives import gain, memory, products
 from objectives.errors import ObjectiveError
+from objectives.switches import Piece
 
-ONEDNN = "onednn_products"
-"""What the piece is called that computes layers by oneDNN."""
 _DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A device and a precision.
+    """A device, a precision, and the pieces of a lean step that are switched `off`.
 
     Weights and optimizers are in fp32 always; tf32 is what a GPU multiplies matrices in, bf16 and fp16 what layers
     compute in.
@@ -32,15 +31,24 @@ class Machine:
 
     device: torch.device
     precision: str
+    off: Collection[str] = ()
 
     @property
     def dtype(self) -> torch.dtype | None:
         """What layers compute in; None where that is what weights are in."""
         return _DTYPES[self.precision]
 
+    def does(self, piece: Piece) -> bool:
+        """Whether this piece of a lean step is not switched off."""
+        return piece not in self.off
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Compute in the machine's precision within this block."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+
+    def evaluating(self) -> AbstractContextManager[Any]:
+        """Compute what nothing learns from within this block."""
+        return torch.inference_mode() if self.does("inference_mode") else torch.no_grad()
 
     def scaler(self) -> torch.amp.GradScaler:
         """What keeps fp16's gradients from vanishing; does nothing for the others."""
@@ -73,13 +81,14 @@ class Machine:
             torch.cuda.synchronize(self.device)
 
     def facts(self) -> dict[str, Any]:
-        """Device, threads, precision and versions, ready for JSON."""
+        """Device, threads, precision, what is switched off, and versions, ready for JSON."""
         name = platform.machine() if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
         return {
             "device": str(self.device),
             "device_name": name,
             "threads": torch.get_num_threads(),
             "precision": self.precision,
+            **({"lean_off": list(self.off)} if self.off else {}),
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
@@ -99,7 +108,13 @@ def threaded(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def machine(device: str, precision: str, before: object = None, measured: Path | None = None) -> Machine:
+def machine(
+    device: str,
+    precision: str,
+    before: object = None,
+    measured: Path | None = None,
+    off: Collection[str] = (),
+) -> Machine:
     """The machine to run on, made ready; `auto` is a GPU where there is one. Raises ObjectiveError.
 
     `auto` precision is the one that a trial had `before`, where this device has it, too. Otherwise it is what the
@@ -117,15 +132,15 @@ def machine(device: str, precision: str, before: object = None, measured: Path |
         torch.backends.cudnn.allow_tf32 = precision == "tf32"  # of convolutions
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(chosen)
-    return Machine(chosen, precision)
+    return Machine(chosen, precision, tuple(off))
 
 
 def by_onednn(machine: Machine, before: object = None, measured: Path | None = None) -> bool:
     """Whether layers are to be by oneDNN: as a trial had it among the pieces of `before`, else where that gains."""
-    if machine.device.type != "cpu" or machine.precision != "fp32":
+    if machine.device.type != "cpu" or machine.precision != "fp32" or not machine.does("onednn_products"):
         return False
     if isinstance(before, list):
-        return ONEDNN in before and products.there_are()
+        return "onednn_products" in before and products.there_are()
     return gain.products(measured) >= gain.ENOUGH
 
 

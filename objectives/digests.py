@@ -54,7 +54,7 @@ def _weights(model: Any, deepest: int, heed: Heed) -> Iterator[str]:
 def setting(model: Any, machine: Machine) -> str:
     """The architecture, the device and the versions, as text."""
     config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_COMPUTED_WITH}
-    facts = {name: value for name, value in machine.facts().items() if name != "device"}
+    facts = {name: value for name, value in machine.facts().items() if name not in ("device", "lean_off")}
     attention = model.config._attn_implementation
     return json.dumps([machine.device.type, attention, config, facts], sort_keys=True, default=str)
 

@@ -16,6 +16,7 @@ RUNTIME = (
     "eval_micro_batch",
     "cached",
     "lean",
+    "lean_off",
     "model_identity",
     "versions",
 )

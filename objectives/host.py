@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from objectives.cache import Cache
+from objectives.switches import Piece
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Host:
     `allow_code` a model's own Python code is run. `measured` is the folder that keeps what was measured of the machine,
     so that all its trials go by the same answer; None keeps it in the process. `folder` is the trial's own, kept until
     it ends, whoever runs it; None where there is none. `fingerprint` is that of the rows that the study was made with;
-    None takes those that are there.
+    None takes those that are there. Trials do without the pieces of a lean step in `lean_off`, but for one that
+    continues, which does without those that it began without.
     """
 
     device: str = "auto"
@@ -29,6 +32,7 @@ class Host:
     measured: Path | None = None
     folder: Path | None = None
     fingerprint: str | None = None
+    lean_off: Collection[Piece] = ()
 
 
 HERE = Host()

@@ -12,12 +12,13 @@ from typing import Any
 
 from objectives.adapters import is_wrapped
 from objectives.chances import quick_dropout
-from objectives.devices import ONEDNN, Machine
+from objectives.devices import Machine
 from objectives.lastblock import first_token, without_keys
 from objectives.layers import FAMILIES
 from objectives.optimizers import ELEMENTWISE
 from objectives.products import onednn_products
 from objectives.ragged import attention_in_fp32, without_padding
+from objectives.switches import Piece
 from objectives.vocabulary import used_embeddings
 
 
@@ -35,7 +36,7 @@ class Case:
 
 
 def lighten(case: Case) -> list[str]:
-    """Leave out of a model's training what no result needs; the names of the pieces that apply to it.
+    """Leave out of a model's training what no result needs; the names of the pieces that apply to it and are on.
 
     Losses and metrics agree with the plain model's, but for the last digits and for what dropout draws.
     """
@@ -43,7 +44,7 @@ def lighten(case: Case) -> list[str]:
     twice = any(getattr(part, "gradient_checkpointing", False) for part in case.model.modules())  # hooks, too
     if known is None or not known.given or twice or is_wrapped(case.model):
         return []
-    return [name for name, piece in _PIECES.items() if piece(case)]
+    return [name for name, piece in PIECES.items() if case.machine.does(name) and piece(case)]
 
 
 def _onednn_products(case: Case) -> bool:
@@ -75,8 +76,8 @@ def _quick_dropout(case: Case) -> bool:
     return quick_dropout(case.model, case.machine.device)
 
 
-_PIECES: dict[str, Callable[[Case], bool]] = {
-    ONEDNN: _onednn_products,  # first: numbers of tokens go by it
+PIECES: dict[Piece, Callable[[Case], bool]] = {
+    "onednn_products": _onednn_products,  # first: numbers of tokens go by it
     "without_padding": _without_padding,
     "first_token": _first_token,
     "without_keys": _without_keys,

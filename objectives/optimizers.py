@@ -20,30 +20,30 @@ from objectives.settings import Training
 Groups = list[dict[str, Any]]
 
 
-def _adamw(groups: Groups, training: Training) -> Optimizer:
-    return AdamW(groups, lr=training.learning_rate, fused=True)
+def _adamw(groups: Groups, training: Training, fused: bool) -> Optimizer:
+    return AdamW(groups, lr=training.learning_rate, fused=fused or None)
 
 
-def _adam(groups: Groups, training: Training) -> Optimizer:
-    return Adam(groups, lr=training.learning_rate, fused=True)
+def _adam(groups: Groups, training: Training, fused: bool) -> Optimizer:
+    return Adam(groups, lr=training.learning_rate, fused=fused or None)
 
 
-def _sgd(groups: Groups, training: Training) -> Optimizer:
+def _sgd(groups: Groups, training: Training, fused: bool) -> Optimizer:
     # torch's SGD adds the decay to the gradient, and so to the momentum: its own is left at 0 and done before the step.
     decays = [{**group, "weight_decay": 0.0, "decay": group["weight_decay"]} for group in groups]
-    optimizer = SGD(decays, lr=training.learning_rate, momentum=training.momentum, foreach=True)
+    optimizer = SGD(decays, lr=training.learning_rate, momentum=training.momentum, foreach=fused or None)
     optimizer.register_step_pre_hook(_decay)
     return optimizer
 
 
-def _adafactor(groups: Groups, training: Training) -> Optimizer:
+def _adafactor(groups: Groups, training: Training, _fused: bool) -> Optimizer:
     from transformers.optimization import Adafactor  # which brings peft, a second of CPU time
 
     # The learning rate is the settings', as in transformers' Trainer, not one that Adafactor makes up from the step.
     return Adafactor(groups, lr=training.learning_rate, scale_parameter=False, relative_step=False)  # type: ignore[no-untyped-call]
 
 
-OPTIMIZERS: dict[str, Callable[[Groups, Training], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[Groups, Training, bool], Optimizer]] = {
     "adamw": _adamw,
     "adam": _adam,
     "sgd": _sgd,
@@ -64,14 +64,15 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 """By the share of the steps after warmup that have passed, the share of the learning rate."""
 
 
-def optimizer(model: nn.Module, training: Training) -> Optimizer:
+def optimizer(model: nn.Module, training: Training, fused: bool = True) -> Optimizer:
     """The settings' optimizer over what learns; weight decay and L1 are decoupled, and none on biases and norms.
 
     The decay of `adam` is L2 of the loss, as it was before AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101): it
     goes through the means of gradients. The first group has the settings' learning rate, the head's; `layer_decay`
-    lowers that of the others.
+    lowers that of the others. Where `fused`, all parameters are stepped by one kernel, or by few for `sgd`; Adafactor
+    has none.
     """
-    found = OPTIMIZERS[training.optimizer](_groups(model, training), training)
+    found = OPTIMIZERS[training.optimizer](_groups(model, training), training, fused)
     if training.l1:
         found.register_step_post_hook(partial(_shrink, training.l1))
     return found

@@ -44,7 +44,7 @@ def rehearse(settings: Transfer, host: Host) -> Rehearsal:
     Raises ObjectiveError; OutOfMemoryError where the memory does not suffice.
     """
     with devices.threaded(host.threads):
-        machine = devices.machine(host.device, settings.training.precision, measured=host.measured)
+        machine = devices.machine(host.device, settings.training.precision, measured=host.measured, off=host.lean_off)
         with parts.enough(machine.device):
             return _rehearse(settings, host, machine)
 

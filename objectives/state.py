@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
 from math import isnan
@@ -15,6 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from objectives.evaluation import Snapshot
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -90,6 +93,14 @@ class State:
         self.scaler.load_state_dict(values["scaler"])
         for name, value in values["progress"].items():
             setattr(self.progress, name, value)
+
+
+def fits(snapshot: Snapshot, here: Mapping[str, Any]) -> bool:
+    """Whether a training with these facts continues it to the same bits; the number of the GPU makes no difference."""
+    others = [name for name in here if name != "device" and snapshot.facts.get(name) != here[name]]
+    for name in others:
+        log.warning("%s is %s here and was %s: starting over", name, here[name], snapshot.facts.get(name))
+    return not others
 
 
 def learning(model: Any) -> Iterator[tuple[str, Tensor]]:

@@ -86,7 +86,7 @@ class Found:
 def start(model: Any, training: Training, plan: Plan, machine: Machine) -> State:
     """The state before the first step, the model on its device."""
     model.to(machine.device)
-    chosen = optimizer(model, training)
+    chosen = optimizer(model, training, fused=machine.does("fused_optimizer"))
     return State(model, chosen, scheduler(chosen, training, plan.steps), machine.scaler(), Progress())
 
 
@@ -208,16 +208,16 @@ class School:
         )
         return Found(metrics, details, found.predictions)
 
-    @torch.inference_mode()
     def _look(self, exam: _Exam, split: Literal["valid", "test"]) -> Found:
         """The mean plain `loss` and the task's scores; there are none of logits that are not finite."""
         self.state.model.eval()
-        losses, answers = fitting(partial(self._answers, exam), self.room.evaluate)
-        loss = losses.sum().item() / sum(row.items for row in exam.examples)
-        if answers is None:
-            return Found({"loss": loss})
-        scores, details = self.lesson.scores(answers, exam.examples)
-        return Found({"loss": loss, **scores}, details, self._predictions(exam, split, losses, answers))
+        with self.machine.evaluating():
+            losses, answers = fitting(partial(self._answers, exam), self.room.evaluate)
+            loss = losses.sum().item() / sum(row.items for row in exam.examples)
+            if answers is None:
+                return Found({"loss": loss})
+            scores, details = self.lesson.scores(answers, exam.examples)
+            return Found({"loss": loss, **scores}, details, self._predictions(exam, split, losses, answers))
 
     def _predictions(self, exam: _Exam, split: Literal["valid", "test"], losses: Tensor, answers: Any) -> Any:
         """One class for each row, or None where the task has no such thing."""
@@ -270,6 +270,8 @@ class School:
                 torch.autograd.backward(self.state.scaler.scale(loss / items))
                 total += loss.detach()
         self._update()
+        if not self.machine.does("asynchronous_steps"):
+            self.machine.finish()
         return total
 
     def _update(self) -> None:

@@ -43,7 +43,7 @@ from objectives.plan import Plan, plan
 from objectives.ready import in_use, ready
 from objectives.settings import WRAPPING, Data, Task, Transfer, split_seed
 from objectives.sources import Source
-from objectives.state import State
+from objectives.state import State, fits
 from objectives.stopwatch import Stopwatch
 from objectives.tokenized import Reader
 
@@ -81,7 +81,8 @@ def run(
     used = in_use(settings.model, allow_code=host.allow_code, cache=host.models, heed=heed)
     with devices.threaded(host.threads or earlier.get("threads")), used as source:
         precision, watch = settings.training.precision, Stopwatch()
-        machine = devices.machine(host.device, precision, earlier.get("precision"), host.measured)
+        off = earlier.get("lean_off", ()) if earlier else host.lean_off
+        machine = devices.machine(host.device, precision, earlier.get("precision"), host.measured, off)
         room = parts.room(settings, machine.device.type, earlier)
         with watch("data"):
             rows = read(settings, source, host.cache, heed, host.fingerprint)
@@ -140,7 +141,7 @@ class _Work:
             pieces = lightened(self.settings, model, self.rows, self.machine, self.measured, self.earlier.get("lean"))
             how = {"cached": bool(frozen), "lean": pieces, "model_identity": which, "versions": self._versions(model)}
             state = trainer.start(model, training, schedule, self.machine)
-            if self.resume is not None and _fits(self.resume, self._runtime(how)):
+            if self.resume is not None and fits(self.resume, self._runtime(how)):
                 state.load(self.resume)
                 watch.add(self.resume.values["seconds"])
 
@@ -227,14 +228,6 @@ def _saved(held: Sequence[State]) -> Snapshot:
         if not parts.ran_out(error):
             raise
         raise SnapshotError("no memory for a copy of the state") from None
-
-
-def _fits(resume: Snapshot, here: Mapping[str, Any]) -> bool:
-    """Whether a training continues here to the same bits; the number of the GPU makes no difference."""
-    others = [name for name in here if name != "device" and resume.facts.get(name) != here[name]]
-    for name in others:
-        log.warning("%s is %s here and was %s: starting over", name, here[name], resume.facts.get(name))
-    return not others
 
 
 @dataclass(frozen=True)
@@ -360,7 +353,10 @@ def load(settings: Transfer, source: Source, rows: Rows, machine: devices.Machin
     """The model with a head for these rows' classes, of which learns what the settings say, to be trained on this
     machine and still on the CPU; raises ModelError."""
     head, seed = tasks.of(settings.task).head, settings.training.seed or 0
-    model = _arranged(models.load(settings.model, source, head, rows.classes, seed), settings, seed)
+    model = models.load(settings.model, source, head, rows.classes, seed)
+    if not machine.does("sdpa"):
+        model.base_model.set_attn_implementation("eager")
+    model = _arranged(model, settings, seed)
     if settings.training.gradient_checkpointing:
         models.recompute(model)
     quantized.computing_in(model, machine.dtype)

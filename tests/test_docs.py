@@ -19,6 +19,7 @@ from hpo.methods import PRUNERS, SAMPLERS, Method
 from hpo.schema.views import VIEWS
 from objectives.measures import METRICS
 from objectives.settings import Setting, Simulated, Transfer
+from objectives.switches import PIECES
 from objectives.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -188,6 +189,10 @@ def test_the_variables_are_those_of_the_code() -> None:
     assert [row[0] for row in table(README.read_text("utf-8"), "| variable |")] == [
         f"`{name}`" for name in VARIABLES.values()
     ]
+
+
+def test_the_pieces_of_a_lean_step_are_those_of_the_code() -> None:
+    assert [row[0] for row in table(README.read_text("utf-8"), "| piece |")] == [f"`{name}`" for name in PIECES]
 
 
 def commands() -> dict[str, click.Command]:

@@ -180,6 +180,22 @@ def test_a_killed_trial_of_any_kind_ends_as_an_undisturbed_one(
         assert "continues from the checkpoint of step" in hpo("logs", "-s", kind).stdout
 
 
+def test_a_trial_does_without_what_it_began_without(hpo: Hpo, launched: Any, config: Config, tmp_path: Path) -> None:
+    kind = "text-regression"
+    file = tiny_study(kind, tmp_path / kind)
+    launch = launched(str(file), HPO_LEAN_OFF="fused_optimizer,used_embeddings")
+    wait_until(lambda: kill_begun(config, set()), 90)
+    launch.kill()
+    hpo("launch", "-s", str(file), "-w", "1", HPO_LEAN_OFF="all")
+    found, spec = shown(hpo, kind, 0), studies.load(file)
+    assert found["facts"]["lean_off"] == ["used_embeddings", "fused_optimizer"]
+    assert found["facts"]["lean"] == ["without_padding", "first_token", "without_keys", "quick_dropout"]
+    host = Host("cpu", found["facts"]["threads"], lean_off=("used_embeddings", "fused_optimizer"))
+    calm, _ = cases.run(studies.settings_for(spec, found["params"]), host)
+    assert learned(row["metrics"] for row in found["curve"]) == learned(each.metrics for each in calm)
+    assert "continues from the checkpoint of step" in hpo("logs", "-s", kind).stdout
+
+
 @pytest.mark.parametrize(("size", "cached"), [(None, True), ("1000", False)], ids=["room", "none"])
 def test_a_cached_trial_whose_cache_is_gone(
     hpo: Hpo, study: Callable[..., str], launched: Any, config: Config, size: str | None, cached: bool

@@ -83,6 +83,12 @@ def test_a_size_of_0_keeps_nothing(config: Config) -> None:
     assert host_for(replace(config, cache_size=0), StudySpec.from_dict(TREE)).cache is None
 
 
+def test_a_host_does_without_what_the_environment_names(config: Config) -> None:
+    spec = StudySpec.from_dict(TREE)
+    assert host_for(config, spec).lean_off == ()
+    assert host_for(replace(config, lean_off=("sdpa",)), spec).lean_off == ("sdpa",)
+
+
 @pytest.mark.acceptance
 def test_trials_of_a_study_share_it(hpo: Run, tmp_path: Path, config: Config) -> None:
     rows = "".join(f"a {word} day number {n},{word}\n" for n in range(12) for word in ("good", "bad"))

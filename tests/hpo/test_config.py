@@ -10,6 +10,7 @@ import pytest
 
 from hpo.config import VARIABLES, Config, load
 from hpo.errors import HpoError
+from objectives.switches import PIECES
 
 Run = Callable[..., Any]
 FULL = {
@@ -25,6 +26,7 @@ FULL = {
     "HPO_ALLOW_CODE": "1",
     "HPO_CACHE": "/fast/cache",
     "HPO_CACHE_SIZE": "20GB",
+    "HPO_LEAN_OFF": "sdpa, first_token",
 }
 
 
@@ -42,6 +44,7 @@ def test_the_environment_gives_every_setting() -> None:
         allow_code=True,
         cache=Path("/fast/cache"),
         cache_size=20_000_000_000,
+        lean_off=("first_token", "sdpa"),
     )
 
 
@@ -66,6 +69,15 @@ def test_a_size_is_a_number_of_bytes(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(HpoError, match=f"HPO_CACHE_SIZE: '{text}' is no size; right is one such as 20GB"):
         load({"HPO_CACHE_SIZE": text})
+
+
+def test_pieces_are_named_or_all() -> None:
+    assert load({"HPO_LEAN_OFF": "all"}).lean_off == PIECES
+    assert load({"HPO_LEAN_OFF": " , sdpa,,sdpa"}).lean_off == ("sdpa",)
+    with pytest.raises(HpoError) as refused:
+        load({"HPO_LEAN_OFF": "sdpa,padding"})
+    right = ", ".join(PIECES)
+    assert str(refused.value) == f"HPO_LEAN_OFF: 'padding' is no piece of a lean step; right are all, {right}"
 
 
 @pytest.mark.parametrize(("field", "name"), VARIABLES.items())

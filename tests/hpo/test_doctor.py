@@ -52,6 +52,13 @@ def test_a_machine_that_is_well(run: Run, config: Config) -> None:
     assert (config.caches / "precision.json").exists(), "workers go by the same answer"
 
 
+def test_what_slows_trials_down_is_told(run: Run) -> None:
+    found = {one["check"]: one for one in json.loads(run("doctor", "--json", HPO_LEAN_OFF="sdpa,first_token").out)}
+    mend = "for full speed: unset HPO_LEAN_OFF"
+    said = {"check": "lean step", "state": "warning", "found": "without first_token, sdpa", "mend": mend}
+    assert found["lean step"] == said
+
+
 def test_what_is_wrong_is_1_with_what_mends_it(run: Run) -> None:
     found = run("doctor", HPO_DATABASE_URL="postgresql://one:s3cret@127.0.0.1:1/x")
     assert found.code == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,15 @@ from bench import tiny
 from objectives import byrow, lean, ragged, settings, trial
 from objectives.evaluation import Evaluation, Result, Snapshot
 from objectives.host import Host
+from objectives.switches import PIECES, Piece
 
 Checkpoint = Callable[[str], Path]
 TRAINING = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "seed": 1, "precision": "fp32"}
-BOTH = ["without_padding", "first_token"]
-ALL_BERT = [*BOTH, "without_keys", "used_embeddings"]
+BOTH: list[Piece] = ["without_padding", "first_token"]
+ALL_BERT: list[Piece] = [*BOTH, "without_keys", "used_embeddings"]
 NO_KEYS = sorted({*CONFIGS} - {"deberta", "deberta-v2", "modernbert", "mpnet"})
-PIECES = dict(lean._PIECES)
 VOCABULARY = (*tiny.SPECIAL, *WORDS)
 USED = [index for index, word in enumerate(VOCABULARY) if word not in ("[UNK]", "nice", "sad")]
-
-
-@pytest.fixture
-def only() -> Iterator[Callable[..., None]]:
-    """Leave these pieces on."""
-
-    def only(*names: str) -> None:
-        lean._PIECES.clear()
-        lean._PIECES.update({name: PIECES[name] for name in names})
-
-    yield only
-    only(*PIECES)
 
 
 @pytest.fixture
@@ -51,7 +40,9 @@ def chosen(checkpoint: Checkpoint, rows: Path) -> Callable[..., settings.Setting
     return choose
 
 
-def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], list[Snapshot], Result]:
+def run(
+    chosen: settings.Settings, off: Collection[Piece] = (), **how: Any
+) -> tuple[list[dict[str, float]], list[Snapshot], Result]:
     """The metrics and states after each evaluation."""
     numbers, states = [], []
     clocks = {"seconds", "examples_per_second", "peak_memory_bytes"}
@@ -61,8 +52,13 @@ def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], 
         assert evaluation.snapshot
         states.append(evaluation.snapshot())
 
-    result = trial.run(chosen, report, host=Host("cpu", 1), **how)
+    result = trial.run(chosen, report, host=Host("cpu", 1, lean_off=off), **how)
     return numbers, states, result
+
+
+def all_but(*names: Piece) -> list[Piece]:
+    """The pieces that change what a model computes, without these."""
+    return [name for name in lean.PIECES if name not in names]
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
@@ -70,20 +66,17 @@ def run(chosen: settings.Settings, **how: Any) -> tuple[list[dict[str, float]], 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_piece_changes_nothing(
     chosen: Callable[..., settings.Settings],
-    only: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     family: str,
-    piece: str,
+    piece: Piece,
     alike: int,
     frozen: int,
 ) -> None:
     monkeypatch.setitem(ragged.ALIKE, "fp32", alike)
     frozen = 3 if family == "albert" and frozen else frozen
     mine = chosen(family, **{"model.frozen_layers": frozen, "training.optimizer": "sgd"})
-    only()
-    plain, states, _ = run(mine)
-    only(piece)
-    numbers, others, result = run(mine)
+    plain, states, _ = run(mine, PIECES)
+    numbers, others, result = run(mine, all_but(piece))
     assert result.facts["lean"] == [piece]
     for one, other in zip(numbers, plain, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
@@ -95,14 +88,12 @@ def test_a_piece_changes_nothing(
 
 @pytest.mark.parametrize("family", NO_KEYS)
 def test_the_first_token_asks_states_as_it_would_ask_keys(
-    chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str
+    chosen: Callable[..., settings.Settings], family: str
 ) -> None:
     mine = chosen(family, **{"training.optimizer": "sgd"})
-    only()
-    plain, states, _ = run(mine)
+    plain, states, _ = run(mine, PIECES)
     for pieces in (["first_token", "without_keys"], [*BOTH, "without_keys"]):
-        only(*pieces)
-        numbers, others, result = run(mine)
+        numbers, others, result = run(mine, all_but(*pieces))
         assert result.facts["lean"] == pieces
         for one, other in zip(numbers, plain, strict=True):
             assert one == pytest.approx(other, abs=1e-5)
@@ -130,22 +121,17 @@ def test_no_key_or_value_is_made_for_the_first_token(
     assert len(made) == passes * (2 * whole + last + head)
 
 
-def test_it_is_no_piece_where_all_tokens_go_on(
-    chosen: Callable[..., settings.Settings], only: Callable[..., None]
-) -> None:
-    only("without_keys")
-    assert run(chosen())[2].facts["lean"] == []
+def test_it_is_no_piece_where_all_tokens_go_on(chosen: Callable[..., settings.Settings]) -> None:
+    assert run(chosen(), all_but("without_keys"))[2].facts["lean"] == []
 
 
 @pytest.mark.parametrize(("family", "optimizer"), [*((family, "adamw") for family in CONFIGS), ("bert", "sgd")])
 def test_embeddings_of_tokens_that_do_not_occur_are_not_learned(
-    chosen: Callable[..., settings.Settings], only: Callable[..., None], family: str, optimizer: str
+    chosen: Callable[..., settings.Settings], family: str, optimizer: str
 ) -> None:
     mine = chosen(family, **{"training.optimizer": optimizer, "training.weight_decay": 0.1})
-    only()
-    plain, wholes, before = run(mine)
-    only("used_embeddings")
-    numbers, others, result = run(mine)
+    plain, wholes, before = run(mine, PIECES)
+    numbers, others, result = run(mine, all_but("used_embeddings"))
     assert result.facts["lean"] == ["used_embeddings"]
     assert result.trainable_parameters == before.trainable_parameters
     for one, other in zip(numbers, plain, strict=True):
@@ -183,12 +169,11 @@ OTHERS = [
 
 @pytest.mark.parametrize(("values", "pieces"), OTHERS, ids=str)
 def test_a_head_that_reads_all_tokens_gets_them(
-    chosen: Callable[..., settings.Settings], only: Callable[..., None], values: dict[str, Any], pieces: list[str]
+    chosen: Callable[..., settings.Settings], values: dict[str, Any], pieces: list[str]
 ) -> None:
     numbers, _, result = run(chosen(**values))
     assert result.facts["lean"] == pieces
-    only()
-    for one, other in zip(numbers, run(chosen(**values))[0], strict=True):
+    for one, other in zip(numbers, run(chosen(**values), PIECES)[0], strict=True):
         assert one == pytest.approx(other, abs=1e-5)
 
 
@@ -235,11 +220,9 @@ def test_it_continues_to_the_same_bits(chosen: Callable[..., settings.Settings],
 @pytest.mark.parametrize("family", sorted({*CONFIGS} - {"deberta", "deberta-v2", "mpnet"}))
 def test_attention_without_dropout_learns_in_fp32_beside_bf16(
     chosen: Callable[..., settings.Settings],
-    only: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     family: str,
 ) -> None:
-    only(*(name for name in PIECES if name != "without_keys"))  # which has no keys to attend to
     seen: list[tuple[bool, torch.dtype]] = []
     attend = torch.nn.functional.scaled_dot_product_attention
 
@@ -250,22 +233,21 @@ def test_attention_without_dropout_learns_in_fp32_beside_bf16(
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
     mine = {"training.precision": "bf16", "training.epochs": 1}
-    numbers, _, result = run(chosen(family, **mine))
+    numbers, _, result = run(chosen(family, **mine), ["without_keys"])  # which has no keys to attend to
     assert "attention_in_fp32" in result.facts["lean"]
     assert set(seen) == {(True, torch.float32), (False, torch.bfloat16)}
     seen.clear()
-    run(chosen(family, **mine, **{"model.dropout": 0.1}))
+    run(chosen(family, **mine, **{"model.dropout": 0.1}), ["without_keys"])
     assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}
     whole = run(chosen(family, **{"training.epochs": 1}))[0]
     assert numbers[0]["val_loss"] == pytest.approx(whole[0]["val_loss"], abs=0.05)
 
 
-def test_a_checkpoint_of_other_pieces_is_passed_over(
-    chosen: Callable[..., settings.Settings], only: Callable[..., None]
-) -> None:
+def test_a_checkpoint_of_other_pieces_is_passed_over(chosen: Callable[..., settings.Settings]) -> None:
     whole, states, _ = run(chosen())
-    only()
-    assert len(run(chosen(), resume=states[0])[0]) == len(whole)
+    other = replace(states[0], facts={**states[0].facts, "lean": ["first_token"]})  # as on another device
+    assert len(run(chosen(), resume=other)[0]) == len(whole)
+    assert len(run(chosen(), resume=states[0])[0]) == len(whole) - 1
 
 
 def test_rows_of_one_length_are_attended_to_row_by_row_too(
