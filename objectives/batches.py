@@ -80,6 +80,11 @@ def chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
+def lengths(examples: Sequence[Example]) -> list[int]:
+    """How many tokens each row has."""
+    return [len(example.tokens) for example in examples]
+
+
 def by_length(examples: Sequence[Example]) -> list[int]:
     """The rows in order of length, so that neighbours need little padding; the longest first, to fail early."""
     return sorted(range(len(examples)), key=lambda row: -len(examples[row].tokens))

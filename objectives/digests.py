@@ -11,7 +11,7 @@ import numpy
 import torch
 import xxhash
 
-from objectives.batches import Example
+from objectives.batches import Example, lengths
 from objectives.devices import Machine
 from objectives.evaluation import Heed, unheeded
 from objectives.layers import prefix
@@ -61,8 +61,8 @@ def setting(model: Any, machine: Machine) -> str:
 
 def tokens(examples: Sequence[Example], heed: Heed = unheeded) -> str:
     """A digest of the rows' tokens and their types, in order; `heed` is called now and then."""
-    lengths = numpy.array([len(example.tokens) for example in examples])
-    return hashed(chain([lengths.tobytes()], (part for some in _some(examples) for part in _joined(some, heed))))
+    counts = numpy.array(lengths(examples))
+    return hashed(chain([counts.tobytes()], (part for some in _some(examples) for part in _joined(some, heed))))
 
 
 def _joined(examples: Sequence[Example], heed: Heed) -> Iterator[bytes]:

@@ -51,7 +51,7 @@ class Kind:
 
 _UNWEIGHED = ("training.class_weights", "data.shots")
 _CHANGED = ("data.clean.strip_html", "data.clean.unicode")  # words and letters would not be where labels say
-_OF_TEXTS = ("model.pooling", "data.pair", "data.max_length", *_CHANGED)
+_OF_TEXTS = ("model.pooling", "data.pair", "data.max_length", "training.group_by_length", *_CHANGED)
 
 _READS_ALONE = (*_UNWEIGHED, "data.pair", "model.pooling")
 _ANY_TEXT = _of_label(labels.texts)

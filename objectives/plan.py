@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 
 from objectives.batches import chunks
 from objectives.data import order
 from objectives.settings import Training
+from objectives.splits import shuffled
+
+ALIKE = 50
+"""Steps at the most whose rows are put in order of length together, as in transformers' LengthGroupedSampler; never
+more than a quarter of an epoch, whose steps would have the same rows each time."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class Plan:
     """The optimizer steps of a training over `rows` rows, counted from 0 through all epochs.
 
     A step takes `rows_per_step` rows (the last of an epoch what is left) in batches of `batch_size`. Which rows these
-    are depends on the seed and the sizes alone.
+    are depends on the seed and the sizes alone, and with `group_by_length` on the rows' lengths: `order` tells the rows
+    of an epoch.
     """
 
     rows: int
@@ -26,6 +32,7 @@ class Plan:
     epochs: int
     evaluations_per_epoch: int
     seed: int
+    order: Callable[[int], Sequence[int]]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -44,7 +51,7 @@ class Plan:
         """The rows of a step, batch by batch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.rows_per_step
-        return list(chunks(_order(self.rows, self.seed, epoch)[start : start + self.rows_per_step], self.batch_size))
+        return list(chunks(self.order(epoch)[start : start + self.rows_per_step], self.batch_size))
 
     def evaluates_after(self, steps: int) -> bool:
         """Whether an evaluation is due once this many steps are taken; one always is at the end of an epoch."""
@@ -60,19 +67,34 @@ class Plan:
         return done * self.evaluations_per_epoch // self.steps_per_epoch
 
 
-def plan(training: Training, rows: int) -> Plan:
-    """The plan for these settings; an epoch has no more evaluations than it has steps."""
+def plan(training: Training, lengths: Sequence[int]) -> Plan:
+    """The plan for rows of these lengths, in tokens; an epoch has no more evaluations than it has steps."""
     rows_per_step = training.batch_size * training.gradient_accumulation_steps
+    rows, seed = len(lengths), training.seed or 0
+    alike = partial(_alike, lengths, rows_per_step, seed)
     return Plan(
         rows=rows,
         batch_size=training.batch_size,
         rows_per_step=rows_per_step,
         epochs=training.epochs,
         evaluations_per_epoch=min(training.evaluations_per_epoch, ceil(rows / rows_per_step)),
-        seed=training.seed or 0,
+        seed=seed,
+        order=lru_cache(maxsize=2)(alike) if training.group_by_length else partial(_order, rows, seed),
     )
 
 
 @lru_cache(maxsize=2)
 def _order(rows: int, seed: int, epoch: int) -> list[int]:
     return order(rows, seed, epoch)
+
+
+def _alike(lengths: Sequence[int], rows_per_step: int, seed: int, epoch: int) -> list[int]:
+    """The rows of an epoch so that those of a step have about one length, the steps themselves in any order.
+
+    What is left over for a short step comes last.
+    """
+    steps = len(lengths) // rows_per_step
+    some = chunks(_order(len(lengths), seed, epoch), max(min(steps // 4, ALIKE), 1) * rows_per_step)
+    found = [row for rows in some for row in sorted(rows, key=lambda row: -lengths[row])]
+    whole, rest = list(chunks(found[: steps * rows_per_step], rows_per_step)), found[steps * rows_per_step :]
+    return [*(row for step in shuffled(steps, "steps", seed, epoch) for row in whole[step]), *rest]

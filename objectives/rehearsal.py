@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from objectives import devices, parts, quantized, recall, trainer, transfer
-from objectives.batches import Example, by_length, chunks
+from objectives.batches import Example, by_length, chunks, lengths
 from objectives.cache import Cache
 from objectives.checkpoint import Checkpoints
 from objectives.devices import Machine
@@ -55,7 +55,7 @@ def _rehearse(settings: Transfer, host: Host, machine: Machine) -> Rehearsal:
     with watch("rows"):
         source = located(settings.model, allow_code=host.allow_code, cache=host.models)
         rows = transfer.read(settings, source)
-        schedule = plan(training, len(rows.train))
+        schedule = plan(training, lengths(rows.train))
     began = perf_counter()
     with watch("load"):
         model = transfer.load(settings, source, rows, machine)

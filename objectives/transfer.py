@@ -31,7 +31,7 @@ from objectives import (
     whole,
     worth,
 )
-from objectives.batches import Batch, Example
+from objectives.batches import Batch, Example, lengths
 from objectives.cache import Cache
 from objectives.errors import ChangedError, SnapshotError
 from objectives.evaluation import Evaluation, Heed, Report, Result, Snapshot, unheeded
@@ -132,7 +132,7 @@ class _Work:
         """From the first step, or from the snapshot where it was made alike, to the end."""
         self.room.train = rows_at_once
         training, watch = self.settings.training, self.watch
-        schedule = plan(training, len(self.rows.train))
+        schedule = plan(training, lengths(self.rows.train))
         with watch("load"):
             which, model = identity(self.source), load(self.settings, self.source, self.rows, self.machine)
             trainable, sizes = layers.trainable_parameters(model), {"parameters": layers.total_parameters(model)}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from objectives.batches import Batch, Example, Recalled, by_length
+from objectives.batches import Batch, Example, Recalled, by_length, lengths
 from objectives.cache import Cache
 from objectives.cutting import can_be_given, pooled_alike
 from objectives.devices import Machine
@@ -77,7 +77,7 @@ class Rows:
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples, self.order = examples, by_length(examples)
-        self.lengths = [len(example.tokens) for example in examples]
+        self.lengths = lengths(examples)
         self.tokens = sum(self.lengths)
 
     def shape(self, part: Part, size: int) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from objectives import devices, layers, models, sources, trainer
-from objectives.batches import Batch, Example, pad
+from objectives.batches import Batch, Example, lengths, pad
 from objectives.evaluation import Evaluation
 from objectives.plan import plan
 from objectives.settings import Model, Training
@@ -48,7 +48,7 @@ class Run:
         fp16 = self.training.precision == "fp16"
         chosen_machine = None if fp16 else devices.machine("cpu", self.training.precision)
         self.machine = chosen_machine or devices.Machine(torch.device("cpu"), "fp16")
-        self.plan = plan(self.training, len(lesson.train))
+        self.plan = plan(self.training, lengths(lesson.train))
         self.state = trainer.start(self.model, self.training, self.plan, self.machine)
         self.watch = Stopwatch()
         self.evaluations = trainer.fit(self.state, lesson, self.training, self.plan, self.machine, self.watch)

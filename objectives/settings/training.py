@@ -30,6 +30,7 @@ class Training(Setting):
     warmup_steps: int = Field(0, ge=0, description="optimizer steps; instead of warmup_ratio")
     batch_size: int = Field(16, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches to one optimizer step")
+    group_by_length: bool = Field(False, description="steps of rows of about one length, for less padding")
     max_grad_norm: float = Field(1.0, ge=0, description="0 does not clip")
     label_smoothing: Share = 0.0
     class_weights: Literal["none", "balanced"] = "none"

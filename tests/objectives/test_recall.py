@@ -41,7 +41,7 @@ def plain_loop(chosen: settings.Transfer) -> Iterator[tuple[float, float]]:
             model(**batch).logits, torch.tensor([CLASSES.index(label) for label in labels]), reduction="none"
         )
 
-    course = plan(chosen.training, len(splits.train))
+    course = plan(chosen.training, [1] * len(splits.train))
     optimizer = torch.optim.AdamW(decayed, lr=chosen.training.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / course.steps)
     total = 0.0
