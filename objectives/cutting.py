@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -25,46 +25,83 @@ def can_be_given(model: Any, depth: int) -> bool:
 
 
 def pooled_alike(model: Any, pooling: str | None, depth: int) -> str | None:
-    """The pooling, a key of POOLINGS, that the head does first to the states after `depth` blocks.
+    """The pooling, a key of POOLINGS or the family's, that the head does first to the states after `depth` blocks.
 
-    None where other work comes before it, blocks or a norm of each token, or where it does not pool: `pooling` is None.
+    None where other work comes before it, blocks or a norm of each token, or where it does not pool: `pooling` is None,
+    of a model that reads texts.
     """
-    if pooling is None or depth < len(prefix(model).blocks):
+    if depth < len(prefix(model).blocks):
         return None
+    if pooling is None:
+        return family(model).pooled
     if pooling == "head":
         pooling = getattr(model.config, "classifier_pooling", "cls")
     return pooling if pooling == "cls" or not family(model).final_norm else None
 
 
 @contextmanager
-def watched(model: Any, depths: Collection[int]) -> Iterator[dict[int, Tensor]]:
-    """Within the block a forward pass leaves the states after so many blocks here, each [rows, tokens, size].
+def watched(model: Any, depths: Collection[int]) -> Iterator[Callable[[Mapping[str, Tensor]], dict[int, Tensor]]]:
+    """Within the block, what gives a model's states after so many blocks for its inputs, each [rows, tokens, size], of
+    images [rows, channels, height, width] where the model has no tokens.
 
-    The blocks after the deepest are passed over. The dict is to be emptied before each pass.
+    The blocks after the deepest are passed over.
     """
     found: dict[int, Tensor] = {}
     blocks, deepest = prefix(model).blocks, max(depths)
+
+    def look(inputs: Mapping[str, Tensor]) -> dict[int, Tensor]:
+        found.clear()
+        with suppress(_Enough):
+            model(**inputs)
+        return dict(found)
+
     with ExitStack() as stack:
         stack.callback(_put_back, model, list(at(model.base_model, family(model).blocks)))
         _pass_over(model, blocks[deepest:])
         for depth in depths:
             if depth < len(blocks):
-                hook = prefix(model).blocks[depth].register_forward_pre_hook(partial(_note_before, found, depth))
+                first, *_ = _members(prefix(model).blocks[depth])
+                hook = first.register_forward_pre_hook(partial(_note_before, found, depth))
             else:
-                hook = blocks[-1].register_forward_hook(partial(_note_after, found, depth))
+                *_, last = _members(blocks[-1])
+                hook = last.register_forward_hook(partial(_note_after, found, depth))
             stack.callback(hook.remove)
-        yield found
+        if family(model).images and deepest < len(blocks):  # whose later blocks and head want other widths
+            first, *_ = _members(prefix(model).blocks[deepest])
+            stack.callback(first.register_forward_hook(_end).remove)
+        yield look
+
+
+class _Enough(Exception):  # noqa: N818 - no error
+    """All that was asked for is there."""
+
+
+def _end(*_: Any) -> None:
+    raise _Enough
 
 
 def cut(model: Any, depth: int) -> None:
-    """Take the stem and the first blocks away: the model then wants their states as `inputs_embeds`."""
+    """Take the stem and the first blocks away: the model then wants their states as `inputs_embeds`, or in the place of
+    pixels."""
     of, body = family(model), model.base_model
     _pass_over(model, prefix(model).blocks[:depth])
+    if of.images:
+        at(body, of.stem[0]).forward = _handed_on  # of which ViT reads in what numbers it computes
+        return
     first, *others = (path for path in of.stem if path not in of.shared)
     _replace(body, first, _Given())
     for path in others:
         if at(body, path) is not None:
             _replace(body, path, _Passed(paired=False))
+
+
+def _handed_on(states: Tensor, *_: Any, **__: Any) -> Tensor:
+    return states
+
+
+def _members(block: nn.Module) -> Sequence[nn.Module]:
+    """The modules that a block is made of, one after the other: itself, or those of a stage."""
+    return [*block] if isinstance(block, nn.ModuleList) else [block]
 
 
 def _note_before(found: dict[int, Tensor], depth: int, _block: nn.Module, args: tuple[Any, ...]) -> None:
@@ -96,7 +133,7 @@ class _Passed(nn.Module):
 
 def _pass_over(model: Any, gone: Collection[nn.Module]) -> None:
     of: Family = family(model)
-    blocks, identities = at(model.base_model, of.blocks), {id(block) for block in gone}
+    blocks, identities = at(model.base_model, of.blocks), {id(part) for block in gone for part in _members(block)}
     for index, block in enumerate(blocks):
         if id(block) in identities:
             blocks[index] = _Passed(of.paired, getattr(block, "attention_type", None))

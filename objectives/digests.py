@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import torch
 import xxhash
+from torch import Tensor
 
 from objectives.batches import Example, lengths
 from objectives.devices import Machine
@@ -60,7 +61,7 @@ def setting(model: Any, machine: Machine) -> str:
 
 
 def tokens(examples: Sequence[Example], heed: Heed = unheeded) -> str:
-    """A digest of the rows' tokens and their types, in order; `heed` is called now and then."""
+    """A digest of the rows' tokens and their types, or of their images, in order; `heed` is called now and then."""
     counts = numpy.array(lengths(examples))
     return hashed(chain([counts.tobytes()], (part for some in _some(examples) for part in _joined(some, heed))))
 
@@ -69,6 +70,10 @@ def _joined(examples: Sequence[Example], heed: Heed) -> Iterator[bytes]:
     heed()
     for part in ((example.tokens for example in examples), (example.types or () for example in examples)):
         yield numpy.fromiter(chain.from_iterable(part), numpy.int64).tobytes()
+    for image in (example.about for example in examples if isinstance(example.about, Tensor)):
+        heed()
+        yield f"{[*image.shape]}".encode()
+        yield image.numpy().tobytes()
 
 
 def _some(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:

@@ -28,7 +28,8 @@ class Family:
     `noise` are modules outside of these that drop of what a side's stem gives, the encoder's first.
     Models that are not `given` states run their frozen blocks with every batch.
     A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow each other at one
-    width, these together count as one.
+    width, these together count as one. `pooled` is what its head does first to the last block's states: `cls` takes the
+    first token, `area` the mean over height and width.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
@@ -41,6 +42,7 @@ class Family:
     noise: tuple[str, ...] = ()
     given: bool = True
     images: bool = False
+    pooled: str | None = None
     stages: Callable[[Any], Sequence[int]] | None = None
 
 
@@ -77,11 +79,11 @@ FAMILIES = {
     "albert": Family(("embeddings", "encoder.embedding_hidden_mapping_in"), "encoder.albert_layer_groups"),
     "bart": _BART,
     "bert": Family(),
-    "convnext": Family(blocks="encoder.stages", images=True, given=False),
-    "efficientnet": Family(blocks="encoder.blocks", images=True, given=False, stages=_repeats),
-    "mobilenet_v2": Family(("conv_stem",), "layer", images=True, given=False, stages=_mobile),
-    "resnet": Family(("embedder",), "encoder.stages", images=True, given=False),
-    "vit": Family(blocks="layers", images=True, given=False),
+    "convnext": Family(blocks="encoder.stages", images=True, pooled="area"),
+    "efficientnet": Family(blocks="encoder.blocks", images=True, stages=_repeats),
+    "mobilenet_v2": Family(("conv_stem",), "layer", images=True, stages=_mobile),
+    "resnet": Family(("embedder",), "encoder.stages", images=True, pooled="area"),
+    "vit": Family(blocks="layers", images=True, pooled="cls"),
     "camembert": Family(),
     "deberta": _DEBERTA,
     "deberta-v2": _DEBERTA,

@@ -42,7 +42,7 @@ def lighten(case: Case) -> list[str]:
     """
     known = FAMILIES.get(case.model.config.model_type)
     twice = any(getattr(part, "gradient_checkpointing", False) for part in case.model.modules())  # hooks, too
-    if known is None or not known.given or twice or is_wrapped(case.model):
+    if known is None or known.images or not known.given or twice or is_wrapped(case.model):
         return []
     return [name for name, piece in PIECES.items() if case.machine.does(name) and piece(case)]
 

@@ -85,14 +85,25 @@ def forget(frozen: Frozen) -> None:
 
 
 def collate(examples: Sequence[Example], plain: Collate) -> Batch:
-    """A batch of rows with states; `plain` makes one of their tokens."""
+    """A batch of rows with states; `plain` makes one of their tokens, or of images."""
     pieces = [example.states for example in examples if isinstance(example, Recalled)]
+    if isinstance(examples[0].about, Tensor):
+        corners = [replace(example, about=example.about[:, :1, :1]) for example in examples]
+        return Batch({"pixel_values": torch.cat(pieces)}, plain(corners).labels)
     pooled = all(len(piece) == 1 for piece in pieces)
     states = torch.stack(pieces) if pooled else pad_sequence(pieces, batch_first=True)
     batch = plain([replace(example, tokens=example.tokens[:1]) for example in examples] if pooled else examples)
     mask = batch.inputs["attention_mask"][:, : states.shape[1]]
     inputs = {name: value for name, value in batch.inputs.items() if name not in ("input_ids", "attention_mask")}
     return Batch({**inputs, "inputs_embeds": states, "attention_mask": mask}, batch.labels)
+
+
+def _read_as(example: Example, plain: Collate) -> str:
+    """What numbers an image's darkest and lightest pixels become; nothing of tokens, which say it themselves."""
+    if not isinstance(example.about, Tensor):
+        return ""
+    ends = torch.tensor([0, 255], dtype=torch.uint8).expand(len(example.about), 1, 2)
+    return f" {plain([replace(example, about=ends)]).inputs['pixel_values'].tolist()}"
 
 
 class _Heeded:
@@ -121,7 +132,8 @@ class _Library:
         self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
         computed_by = weights(self.frozen.model, max(part.depth for part in self.parts), self.frozen.which, heed)
         by = " oneDNN" if self.frozen.onednn else ""
-        where = f"{FORMAT} {BATCH}{by} {setting(self.frozen.model, self.machine)}"
+        read = _read_as(next(iter(splits.values()))[0], self.frozen.collate)
+        where = f"{FORMAT} {BATCH}{by} {setting(self.frozen.model, self.machine)}{read}"
         self.keys = {
             (name, part): hashed([where, computed_by[part.depth], digest, json.dumps(asdict(part))])
             for name, digest in self.digests.items()
@@ -141,8 +153,7 @@ class _Library:
                     return None
                 for name in self.rows:
                     self._build(name)
-        pooled = self.own.pooling is not None
-        found = {name: rows.recalled(self._read(name), pooled) for name, rows in self.rows.items()}
+        found = {name: rows.recalled(self._read(name), self.own) for name, rows in self.rows.items()}
         passes = {name: rows.tokens * self.own.depth for name, rows in self.rows.items()}
         return States(found, {**passes, "built": self.built, "seconds": self.seconds})
 
@@ -168,8 +179,8 @@ class _Library:
                 self.heed()
                 for part, states in read([rows.examples[row] for row in some]).items():
                     if part not in streams:
-                        header = _header(rows.shape(part, states.shape[1]), _NAMES[states.dtype])
-                        size = len(header) + rows.bytes(part, states.shape[1], states.element_size())
+                        header = _header(rows.shape(part), _NAMES[states.dtype])
+                        size = len(header) + rows.bytes(part, states.element_size())
                         streams[part] = stack.enter_context(self.cache.write(missing[part], size))
                         streams[part].write(header)
                     streams[part].write(states.contiguous().view(torch.uint8).cpu().numpy().tobytes())
@@ -182,27 +193,34 @@ Reader = Callable[[Sequence[Example]], dict[Part, Tensor]]
 
 @contextmanager
 def reading(frozen: Frozen, machine: Machine, parts: Iterable[Part]) -> Iterator[Reader]:
-    """What computes these parts of a batch, each [tokens or rows, size]."""
+    """What computes these parts of a batch, each [tokens or rows, *shape]."""
     model = frozen.model.to(machine.device).eval()
     products = for_a_while(model) if frozen.onednn else nullcontext()
-    with products, watched(model, {part.depth for part in parts}) as found:
+    with products, watched(model, {part.depth for part in parts}) as look:
 
         @torch.inference_mode()
         def read(examples: Sequence[Example]) -> dict[Part, Tensor]:
-            found.clear()
             batch = frozen.collate(examples).to(machine.device)
             with machine.autocast():
-                model(**batch.inputs)
-            mask = batch.inputs["attention_mask"]
+                found = look(batch.inputs)
+            mask = batch.inputs.get("attention_mask")
             return {part: _kept(found[part.depth], mask, part) for part in parts}
 
         yield read
 
 
-def _kept(states: Tensor, mask: Tensor, part: Part) -> Tensor:
+def _kept(states: Tensor, mask: Tensor | None, part: Part) -> Tensor:
+    if mask is None:  # images
+        return states if part.pooling is None else _IMAGES_POOLED[part.pooling](states)
     if part.pooling is None:
         return states[mask.bool()]
     return POOLINGS[part.pooling](states, mask.unsqueeze(-1).to(states.dtype))
+
+
+_IMAGES_POOLED: dict[str, Callable[[Tensor], Tensor]] = {
+    "cls": lambda states: states[:, :1],
+    "area": lambda states: states.mean((-2, -1), keepdim=True),
+}
 
 
 def _nearby(states: Tensor, device: torch.device) -> Tensor:

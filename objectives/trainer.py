@@ -143,7 +143,9 @@ class _Exam:
 
 
 def _is_large(row: Example) -> bool:
-    return isinstance(row.about, Tensor) or (isinstance(row, Recalled) and len(row.states) > 1)
+    """Whether it is kept as more than one vector."""
+    kept = row.states if isinstance(row, Recalled) else row.about
+    return isinstance(kept, Tensor) and kept.numel() > max(kept.shape)
 
 
 class School:

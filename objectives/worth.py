@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from objectives.batches import Batch, Example, Recalled, by_length, lengths
 from objectives.cache import Cache
 from objectives.cutting import can_be_given, pooled_alike
 from objectives.devices import Machine
-from objectives.layers import prefix
+from objectives.layers import family, prefix
 from objectives.plan import Plan
+from objectives.probe import Seen, seen
 
 log = logging.getLogger(__name__)
 CPU_FLOPS, GPU_FLOPS, WRITE, READ = 2e10, 5e13, 5e8, 4e9
@@ -26,10 +27,12 @@ Collate = Callable[[Sequence[Example]], Batch]
 
 @dataclass(frozen=True)
 class Part:
-    """What is kept: the states after `depth` blocks, of all tokens, or pooled to one a row."""
+    """What is kept: the states after `depth` blocks, of all tokens, or pooled to one a row, each of this shape; of an
+    image all of them are one."""
 
     depth: int
     pooling: str | None
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Frozen:
     how rows become a batch.
 
     `which` tells its weights from others, as `identity` does; None where no files do. Where it is not `whole` the
-    blocks after these are not those of other trials. With `onednn` its layers in fp32 are computed by oneDNN.
+    blocks after these are not those of other trials. With `onednn` its layers in fp32 are computed by oneDNN. `seen` is
+    what an image takes, by depth; of tokens nothing has to be looked at.
     """
 
     model: Any
@@ -61,36 +65,46 @@ class Frozen:
     which: str | None = None
     whole: bool = True
     onednn: bool = False
-
-    @property
-    def size(self) -> int:
-        """The numbers of a token's state."""
-        return int(self.model.config.hidden_size)
+    seen: Mapping[int, Seen] = field(default_factory=dict)
 
     def part(self, depth: int) -> Part:
         """What is to be kept for so many frozen blocks."""
-        return Part(depth, pooled_alike(self.model, self.pooling, depth))
+        pooling = pooled_alike(self.model, self.pooling, depth)
+        if not self.seen:
+            return Part(depth, pooling, (self.model.config.hidden_size,))
+        shape = self.seen[depth].shape
+        pooled = {"cls": (1, shape[-1]), "area": (shape[0], 1, 1)}
+        return Part(depth, pooling, pooled[pooling] if pooling else shape)
+
+    def flops(self, depth: int) -> float:
+        """The operations of a token, or of an image, in so many blocks: of a token those of its matrix products."""
+        return self.seen[depth].flops if self.seen else 24.0 * self.model.config.hidden_size**2 * depth
+
+    def looked_at(self, example: Example) -> Frozen:
+        """The same with what it takes to compute such a row."""
+        images = family(self.model).images
+        return replace(self, seen=seen(self.model, self.collate([example]).inputs)) if images else self
 
 
 class Rows:
-    """The rows of a split in the order in which their states are kept: the longest first."""
+    """The rows of a split in the order in which their states are kept: the longest first. An image is as a token."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples, self.order = examples, by_length(examples)
-        self.lengths = lengths(examples)
+        self.lengths = [length or 1 for length in lengths(examples)]
         self.tokens = sum(self.lengths)
 
-    def shape(self, part: Part, size: int) -> list[int]:
-        """Of their states, each of so many numbers: [tokens or rows, size]."""
-        return [len(self.examples) if part.pooling else self.tokens, size]
+    def shape(self, part: Part) -> list[int]:
+        """Of their states: [tokens or rows, *shape]."""
+        return [len(self.examples) if part.pooling else self.tokens, *part.shape]
 
-    def bytes(self, part: Part, size: int, width: int = 4) -> int:
+    def bytes(self, part: Part, width: int = 4) -> int:
         """Of their states, a number taking `width` bytes."""
-        return math.prod(self.shape(part, size)) * width
+        return math.prod(self.shape(part)) * width
 
-    def recalled(self, states: Tensor, pooled: bool) -> list[Example]:
+    def recalled(self, states: Tensor, part: Part) -> list[Example]:
         """The rows with their states, which come in this order."""
-        pieces = torch.split(states, [1 if pooled else self.lengths[row] for row in self.order])
+        pieces = torch.split(states, [1 if part.pooling else self.lengths[row] for row in self.order])
         placed = dict(zip(self.order, pieces, strict=True))
         return [
             Recalled(row.tokens, row.label, row.items, row.types, row.about, states=placed[index])
@@ -116,19 +130,19 @@ class Offer:
     @property
     def bytes(self) -> int:
         """Of all files."""
-        return sum(rows.bytes(part, self.frozen.size) for rows in self.rows.values() for part in self.parts)
+        return sum(rows.bytes(part) for rows in self.rows.values() for part in self.parts)
 
     def refused(self, course: Course) -> str | None:
         """Why computing once and reading costs more than computing each time; None where it costs less."""
         rows = self.rows
         on_cpu = self.machine.device.type == "cpu"
         speed = CPU_FLOPS * torch.get_num_threads() if on_cpu else GPU_FLOPS
-        block = 24 * self.frozen.size**2 / speed  # a token's matrix products, in seconds
         passes = {"train": course.epochs, "valid": course.evaluations, "test": 1}
         passed = sum(some.tokens * passes[name] for name, some in rows.items())
-        plain = passed * block * self.own.depth * self.trials
-        once = sum(some.tokens for some in rows.values()) * block * max(part.depth for part in self.parts)
-        kept = once + self.bytes / WRITE + passed * 4 * self.frozen.size * self.trials / READ
+        plain = passed * self.frozen.flops(self.own.depth) / speed * self.trials
+        deepest = self.frozen.flops(max(part.depth for part in self.parts))
+        once = sum(some.tokens for some in rows.values()) * deepest / speed
+        kept = once + self.bytes / WRITE + passed * 4 * math.prod(self.own.shape) * self.trials / READ
         said = f"about {_two(kept)} s with a cache of {self.bytes / 1e6:.0f} MB, {_two(plain)} s without"
         if kept < plain:
             log.info("the states of frozen blocks are computed once: %s", said)
@@ -145,15 +159,16 @@ def offer(frozen: Frozen, splits: Mapping[str, Sequence[Example]], machine: Mach
         return None
     depths.sort(key=lambda depth: (depth != frozen.depth, depth))
     rows = {name: Rows(examples) for name, examples in splits.items()}
-    parts = _fitting([frozen.part(depth) for depth in depths], rows, frozen.size, cache.room())
+    frozen = frozen.looked_at(next(examples[0] for examples in splits.values()))
+    parts = _fitting([frozen.part(depth) for depth in depths], rows, cache.room())
     return Offer(frozen, rows, parts, machine, cache.trials)
 
 
-def _fitting(parts: Sequence[Part], rows: Mapping[str, Rows], size: int, room: int) -> list[Part]:
+def _fitting(parts: Sequence[Part], rows: Mapping[str, Rows], room: int) -> list[Part]:
     """The trial's own part, and of coming trials' what there is room for; raises OSError where there is none."""
     chosen = []
     for part in parts:
-        room -= sum(some.bytes(part, size) for some in rows.values())
+        room -= sum(some.bytes(part) for some in rows.values())
         if room < 0:
             break
         chosen.append(part)

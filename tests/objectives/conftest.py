@@ -45,7 +45,7 @@ def lesson(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., s
 
     def lesson(name: str, family: str, epochs: int | None = None, **model: Any) -> settings.Settings:
         tree = cases.tree(name, checkpoint(family), tmp_path, epochs)
-        dropout = {} if family == "resnet" else {"dropout": 0.0}
+        dropout = {} if family in ("convnext", "resnet") else {"dropout": 0.0}
         return settings.parse({**tree, "model": {**tree["model"], **dropout, **model}})
 
     return lesson
