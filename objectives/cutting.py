@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from objectives.layers import Family, at, family, prefix
+from objectives.models import DECODERS
 
 
 def can_be_given(model: Any, depth: int) -> bool:
@@ -34,6 +36,8 @@ def pooled_alike(model: Any, pooling: str | None, depth: int) -> str | None:
         return None
     if pooling is None:
         return family(model).pooled
+    if pooling == "head" and model.config.model_type in DECODERS:  # the last token that is no padding
+        return None
     if pooling == "head":
         pooling = getattr(model.config, "classifier_pooling", "cls")
     return pooling if pooling == "cls" or not family(model).final_norm else None
@@ -44,7 +48,8 @@ def watched(model: Any, depths: Collection[int]) -> Iterator[Callable[[Mapping[s
     """Within the block, what gives a model's states after so many blocks for its inputs, each [rows, tokens, size], of
     images [rows, channels, height, width] where the model has no tokens.
 
-    The blocks after the deepest are passed over.
+    What comes after the deepest is passed over: no block, and no head, which may want other widths or have a large
+    vocabulary, unless blocks are used again.
     """
     found: dict[int, Tensor] = {}
     blocks, deepest = prefix(model).blocks, max(depths)
@@ -66,9 +71,9 @@ def watched(model: Any, depths: Collection[int]) -> Iterator[Callable[[Mapping[s
                 *_, last = _members(blocks[-1])
                 hook = last.register_forward_hook(partial(_note_after, found, depth))
             stack.callback(hook.remove)
-        if family(model).images and deepest < len(blocks):  # whose later blocks and head want other widths
-            first, *_ = _members(prefix(model).blocks[deepest])
-            stack.callback(first.register_forward_hook(_end).remove)
+        if len(set(map(id, blocks))) == len(blocks):
+            *_, last = _members(prefix(model).blocks[min(deepest, len(blocks) - 1)])
+            stack.callback(last.register_forward_hook(_end).remove)
         yield look
 
 
@@ -81,22 +86,30 @@ def _end(*_: Any) -> None:
 
 
 def cut(model: Any, depth: int) -> None:
-    """Take the stem and the first blocks away: the model then wants their states as `inputs_embeds`, or in the place of
-    pixels."""
-    of, body = family(model), model.base_model
+    """Take the stem and the first blocks away: a pass then wants their states as `states`, beside its other inputs."""
+    of, body, given = family(model), model.base_model, _Given()
     _pass_over(model, prefix(model).blocks[:depth])
-    if of.images:
-        at(body, of.stem[0]).forward = _handed_on  # of which ViT reads in what numbers it computes
-        return
+    model.register_forward_pre_hook(given.take, with_kwargs=True)
     first, *others = (path for path in of.stem if path not in of.shared)
-    _replace(body, first, _Given())
+    at(body, first).forward = given.give  # the module stays, since ViT reads in what numbers it computes
     for path in others:
         if at(body, path) is not None:
-            _replace(body, path, _Passed(paired=False))
+            _replace(body, path, _Nothing() if path in of.added else _Passed(paired=False))
 
 
-def _handed_on(states: Tensor, *_: Any, **__: Any) -> Tensor:
-    return states
+class _Given:
+    """The states that the pass at hand was given, in the place of what a stem would make."""
+
+    states: Tensor
+
+    def take(self, _model: nn.Module, args: Any, inputs: dict[str, Any]) -> Any:
+        """Keep them from the model, whose other inputs go on."""
+        self.states = inputs["states"]
+        return args, {name: value for name, value in inputs.items() if name != "states"}
+
+    def give(self, *_: Any, **__: Any) -> Tensor:
+        """Whatever the stem is asked for."""
+        return self.states
 
 
 def _members(block: nn.Module) -> Sequence[nn.Module]:
@@ -112,12 +125,11 @@ def _note_after(found: dict[int, Tensor], depth: int, _block: nn.Module, _args: 
     found[depth] = states[0] if isinstance(states, tuple) else states
 
 
-class _Given(nn.Module):
-    """In the place of embeddings: the states that the model was given."""
+class _Nothing(nn.Module):
+    """In the place of what a stem adds to the states, which are given whole."""
 
-    def forward(self, *args: Any, **named: Any) -> Tensor:
-        tensors = (value for value in (*args, *named.values()) if isinstance(value, Tensor))
-        return next(tensor for tensor in tensors if tensor.is_floating_point())
+    def forward(self, *_: Any, **__: Any) -> Tensor:
+        return torch.zeros(())
 
 
 class _Passed(nn.Module):

@@ -22,19 +22,20 @@ class Family:
 
     `stem` is all that reads the input before the first block, or that all blocks share: embeddings, their projection,
     tables of relative positions. A path that a model's configuration leaves out is skipped. `shared` are the parts of
-    the stem that later blocks read, too; `paired` blocks return their states as the first of two; with `final_norm`
-    every token's state passes a norm of the head before it is pooled. `decoder` are the blocks of an encoder-decoder's
-    second side, fed by `decoder_stem`; of a pair (`encoder-decoder`) each side is a model of a family of its own.
-    `noise` are modules outside of these that drop of what a side's stem gives, the encoder's first.
-    Models that are not `given` states run their frozen blocks with every batch.
-    A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow each other at one
-    width, these together count as one. `pooled` is what its head does first to the last block's states: `cls` takes the
-    first token, `area` the mean over height and width.
+    the stem that later blocks read, too, `added` those that are added to the first; `paired` blocks return their states
+    as the first of two; with `final_norm` every token's state passes a norm of the head before it is pooled. `decoder`
+    are the blocks of an encoder-decoder's second side, fed by `decoder_stem`; of a pair (`encoder-decoder`) each side
+    is a model of a family of its own. `noise` are modules outside of these that drop of what a side's stem gives, the
+    encoder's first. Models that are not `given` states run their frozen blocks with every batch. A family that reads
+    `images` keeps its own number of blocks; where `stages` tells how many follow each other at one width, these
+    together count as one. `pooled` is what its head does first to the last block's states: `cls` takes the first token,
+    `area` the mean over height and width.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
     blocks: str = "encoder.layer"
     shared: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     paired: bool = False
     final_norm: bool = False
     decoder: str | None = None
@@ -73,7 +74,7 @@ _BART = Family(
 # The first block of each side has the table of relative positions that the later ones read, too.
 _T5_NOISE = ("encoder.dropout", "decoder.dropout")
 _T5 = Family(("shared",), "encoder.block", decoder="decoder.block", noise=_T5_NOISE, given=False)
-_LLAMA = Family(("embed_tokens",), "layers", given=False)
+_LLAMA = Family(("embed_tokens",), "layers", final_norm=True)
 
 FAMILIES = {
     "albert": Family(("embeddings", "encoder.embedding_hidden_mapping_in"), "encoder.albert_layer_groups"),
@@ -90,7 +91,7 @@ FAMILIES = {
     "distilbert": Family(blocks="transformer.layer"),
     "electra": Family(("embeddings", "embeddings_project")),
     "encoder-decoder": Family((), "encoder", decoder="decoder", given=False),
-    "gpt2": Family(("wte", "wpe"), "h", noise=("drop",), given=False),
+    "gpt2": Family(("wte", "wpe"), "h", added=("wpe",), noise=("drop",), final_norm=True),
     "llama": _LLAMA,
     "marian": _BART,
     "mbart": _BART,

@@ -15,6 +15,7 @@ from objectives.chances import quick_dropout
 from objectives.devices import Machine
 from objectives.lastblock import first_token, without_keys
 from objectives.layers import FAMILIES
+from objectives.models import DECODERS
 from objectives.optimizers import ELEMENTWISE
 from objectives.products import onednn_products
 from objectives.ragged import attention_in_fp32, without_padding
@@ -42,7 +43,8 @@ def lighten(case: Case) -> list[str]:
     """
     known = FAMILIES.get(case.model.config.model_type)
     twice = any(getattr(part, "gradient_checkpointing", False) for part in case.model.modules())  # hooks, too
-    if known is None or known.images or not known.given or twice or is_wrapped(case.model):
+    writes = known is not None and (known.decoder is not None or case.model.config.model_type in DECODERS)
+    if known is None or known.images or writes or twice or is_wrapped(case.model):
         return []
     return [name for name, piece in PIECES.items() if case.machine.does(name) and piece(case)]
 

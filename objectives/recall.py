@@ -87,15 +87,17 @@ def forget(frozen: Frozen) -> None:
 def collate(examples: Sequence[Example], plain: Collate) -> Batch:
     """A batch of rows with states; `plain` makes one of their tokens, or of images."""
     pieces = [example.states for example in examples if isinstance(example, Recalled)]
-    if isinstance(examples[0].about, Tensor):
-        corners = [replace(example, about=example.about[:, :1, :1]) for example in examples]
-        return Batch({"pixel_values": torch.cat(pieces)}, plain(corners).labels)
-    pooled = all(len(piece) == 1 for piece in pieces)
-    states = torch.stack(pieces) if pooled else pad_sequence(pieces, batch_first=True)
-    batch = plain([replace(example, tokens=example.tokens[:1]) for example in examples] if pooled else examples)
-    mask = batch.inputs["attention_mask"][:, : states.shape[1]]
-    inputs = {name: value for name, value in batch.inputs.items() if name not in ("input_ids", "attention_mask")}
-    return Batch({**inputs, "inputs_embeds": states, "attention_mask": mask}, batch.labels)
+    pooled = all(len(piece) == 1 for piece in pieces)  # or an image
+    states = torch.cat(pieces) if pieces[0].ndim > 2 else torch.stack(pieces) if pooled else pad_sequence(pieces, True)
+    batch = plain([_short(example) for example in examples] if pooled else examples)
+    return Batch({**batch.inputs, "states": states}, batch.labels)
+
+
+def _short(example: Example) -> Example:
+    """As little of a row as a model can read, for what is beside its states."""
+    if isinstance(example.about, Tensor):
+        return replace(example, about=example.about[:, :1, :1])
+    return replace(example, tokens=example.tokens[:1], types=example.types and example.types[:1])
 
 
 def _read_as(example: Example, plain: Collate) -> str:

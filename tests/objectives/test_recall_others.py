@@ -1,4 +1,4 @@
-"""Frozen blocks of models that read images, computed once: the same results as when each batch runs them."""
+"""Frozen blocks of models that read images or write, computed once: the same results as when each batch runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from objectives.host import Host
 Lesson = Callable[..., settings.Transfer]
 BLOCKS = {"convnext": 3, "efficientnet": 7, "mobilenet_v2": 6, "resnet": 3, "vit": 3}
 KIND = "image-classification"
-DEPTHS = [(family, depth) for family, blocks in BLOCKS.items() for depth in (1, 2, blocks)]
+DECODERS = ("gpt2", "llama", "qwen2")
+DEPTHS = [(KIND, family, depth) for family, blocks in BLOCKS.items() for depth in (1, 2, blocks)]
+DEPTHS += [
+    (kind, family, depth)
+    for kind in ("text-classification", "text-generation", "text-generation of answers")
+    for family in DECODERS
+    for depth in (1, 2, 3)
+    if kind == "text-classification" or depth < 3 or family == "llama"  # whose head is no embedding
+]
 
 
 @pytest.fixture
@@ -38,10 +46,10 @@ def here(cache: Cache) -> Host:
     return Host("cpu", 1, cache=cache)
 
 
-@pytest.mark.parametrize(("family", "depth"), DEPTHS)
-def test_the_same_with_the_cache_as_without(lesson: Lesson, cache: Cache, family: str, depth: int) -> None:
+@pytest.mark.parametrize(("kind", "family", "depth"), DEPTHS)
+def test_the_same_with_the_cache_as_without(lesson: Lesson, cache: Cache, kind: str, family: str, depth: int) -> None:
     assert {*BLOCKS} == {*IMAGES}
-    mine = lesson(KIND, family, epochs=2, frozen_layers=depth)
+    mine = lesson(kind, family, epochs=2, frozen_layers=depth)
     without, plain = run(mine)
     built, result = run(mine, here(cache))
     found, again = run(mine, here(cache))
