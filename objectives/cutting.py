@@ -7,19 +7,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from objectives.layers import Family, at, family, prefix
+from objectives.layers import Family, at, encoder, family, prefix
 from objectives.models import DECODERS
 
 
 def can_be_given(model: Any, depth: int) -> bool:
     """Whether a model can go on from the states after its first `depth` blocks."""
-    if not family(model).given:
-        return False
     blocks = prefix(model).blocks
-    conv = at(model.base_model, "encoder.conv")  # of DeBERTa: it follows the first block, which must not be the last
+    conv = at(encoder(model).base_model, "encoder.conv")  # DeBERTa's follows the first block, not to be the last
     if not 0 < depth <= len(blocks) or (conv is not None and len(blocks) == 1):
         return False
     later = {id(block) for block in blocks[depth:]}
@@ -52,7 +49,8 @@ def watched(model: Any, depths: Collection[int]) -> Iterator[Callable[[Mapping[s
     vocabulary, unless blocks are used again.
     """
     found: dict[int, Tensor] = {}
-    blocks, deepest = prefix(model).blocks, max(depths)
+    inner, deepest = encoder(model), max(depths)
+    blocks = prefix(inner).blocks
 
     def look(inputs: Mapping[str, Tensor]) -> dict[int, Tensor]:
         found.clear()
@@ -61,18 +59,18 @@ def watched(model: Any, depths: Collection[int]) -> Iterator[Callable[[Mapping[s
         return dict(found)
 
     with ExitStack() as stack:
-        stack.callback(_put_back, model, list(at(model.base_model, family(model).blocks)))
-        _pass_over(model, blocks[deepest:])
+        stack.callback(_put_back, inner, list(at(inner.base_model, family(inner).blocks)))
+        _pass_over(inner, blocks[deepest:])
         for depth in depths:
             if depth < len(blocks):
-                first, *_ = _members(prefix(model).blocks[depth])
+                first, *_ = _members(prefix(inner).blocks[depth])
                 hook = first.register_forward_pre_hook(partial(_note_before, found, depth))
             else:
                 *_, last = _members(blocks[-1])
                 hook = last.register_forward_hook(partial(_note_after, found, depth))
             stack.callback(hook.remove)
         if len(set(map(id, blocks))) == len(blocks):
-            *_, last = _members(prefix(model).blocks[min(deepest, len(blocks) - 1)])
+            *_, last = _members(prefix(inner).blocks[min(deepest, len(blocks) - 1)])
             stack.callback(last.register_forward_hook(_end).remove)
         yield look
 
@@ -86,29 +84,40 @@ def _end(*_: Any) -> None:
 
 
 def cut(model: Any, depth: int) -> None:
-    """Take the stem and the first blocks away: a pass then wants their states as `states`, beside its other inputs."""
-    of, body, given = family(model), model.base_model, _Given()
-    _pass_over(model, prefix(model).blocks[:depth])
-    model.register_forward_pre_hook(given.take, with_kwargs=True)
-    first, *others = (path for path in of.stem if path not in of.shared)
-    at(body, first).forward = given.give  # the module stays, since ViT reads in what numbers it computes
+    """Take the stem and the first blocks away, an encoder's where a decoder stands beside it: a pass then wants their
+    states as `states`, beside its other inputs, see `handed`."""
+    inner, given = encoder(model), _Given()
+    of, body = family(inner), inner.base_model
+    _pass_over(inner, prefix(inner).blocks[:depth], given)
+    first, *others = (path for path in of.stem if path not in of.kept)
+    if of.images:  # ViT reads in its stem what numbers it computes in
+        at(body, first).forward = given.forward
+    else:
+        _replace(body, first, given)
     for path in others:
         if at(body, path) is not None:
-            _replace(body, path, _Nothing() if path in of.added else _Passed(paired=False))
+            _replace(body, path, _Passed())
+    model.given = [given]  # in a list: it is no part of the model
+    model.register_forward_pre_hook(_take, with_kwargs=True)
 
 
-class _Given:
-    """The states that the pass at hand was given, in the place of what a stem would make."""
+def handed(model: Any, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs without `states`, which the model, once `cut`, keeps for the passes to come."""
+    if "states" in inputs:
+        model.given[0].states = inputs["states"]
+    return {name: tensor for name, tensor in inputs.items() if name != "states"}
+
+
+def _take(model: nn.Module, args: Any, inputs: dict[str, Any]) -> Any:
+    return args, handed(model, inputs)
+
+
+class _Given(nn.Module):
+    """In the place of a stem: the states that were handed to the model."""
 
     states: Tensor
 
-    def take(self, _model: nn.Module, args: Any, inputs: dict[str, Any]) -> Any:
-        """Keep them from the model, whose other inputs go on."""
-        self.states = inputs["states"]
-        return args, {name: value for name, value in inputs.items() if name != "states"}
-
-    def give(self, *_: Any, **__: Any) -> Tensor:
-        """Whatever the stem is asked for."""
+    def forward(self, *_: Any, **__: Any) -> Tensor:
         return self.states
 
 
@@ -125,30 +134,41 @@ def _note_after(found: dict[int, Tensor], depth: int, _block: nn.Module, _args: 
     found[depth] = states[0] if isinstance(states, tuple) else states
 
 
-class _Nothing(nn.Module):
-    """In the place of what a stem adds to the states, which are given whole."""
-
-    def forward(self, *_: Any, **__: Any) -> Tensor:
-        return torch.zeros(())
-
-
 class _Passed(nn.Module):
-    """In the place of a module whose work is done, or not wanted: hands on what it gets."""
+    """In the place of a module whose work is done, or not wanted: hands on what it gets, or what was `given`.
 
-    def __init__(self, paired: bool, attention_type: str | None = None) -> None:
+    Blocks that are `paired` return their states as the first of two. A `bias` is made of places alone, by the first
+    block, for all: T5's.
+    """
+
+    def __init__(
+        self,
+        *,
+        paired: bool = False,
+        attention_type: str | None = None,
+        given: _Given | None = None,
+        bias: Callable[[int, int], Tensor] | None = None,
+    ) -> None:
         super().__init__()
-        self.paired, self.attention_type = paired, attention_type
+        self.paired, self.attention_type, self.bias = paired, attention_type, bias
+        self.given = [given]
 
-    def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Any:
-        return (hidden, None) if self.paired else hidden
+    def forward(self, hidden: Tensor, _mask: Any = None, bias: Any = None, *_: Any, **__: Any) -> Any:
+        (given,) = self.given
+        states = hidden if given is None else given.states
+        if self.bias is not None:
+            return states, self.bias(states.shape[1], states.shape[1]) if bias is None else bias, None
+        return (states, None) if self.paired else states
 
 
-def _pass_over(model: Any, gone: Collection[nn.Module]) -> None:
+def _pass_over(model: Any, gone: Collection[nn.Module], given: _Given | None = None) -> None:
     of: Family = family(model)
     blocks, identities = at(model.base_model, of.blocks), {id(part) for block in gone for part in _members(block)}
+    bias = at(blocks[0], f"{of.bias}.compute_bias") if of.bias else None
     for index, block in enumerate(blocks):
         if id(block) in identities:
-            blocks[index] = _Passed(of.paired, getattr(block, "attention_type", None))
+            kind = getattr(block, "attention_type", None)
+            blocks[index] = _Passed(paired=of.paired, attention_type=kind, given=given, bias=bias)
 
 
 def _put_back(model: Any, blocks: list[nn.Module]) -> None:

@@ -21,29 +21,28 @@ class Family:
     """Where an architecture keeps its parts, as paths below the model without its head.
 
     `stem` is all that reads the input before the first block, or that all blocks share: embeddings, their projection,
-    tables of relative positions. A path that a model's configuration leaves out is skipped. `shared` are the parts of
-    the stem that later blocks read, too, `added` those that are added to the first; `paired` blocks return their states
-    as the first of two; with `final_norm` every token's state passes a norm of the head before it is pooled. `decoder`
-    are the blocks of an encoder-decoder's second side, fed by `decoder_stem`; of a pair (`encoder-decoder`) each side
-    is a model of a family of its own. `noise` are modules outside of these that drop of what a side's stem gives, the
-    encoder's first. Models that are not `given` states run their frozen blocks with every batch. A family that reads
-    `images` keeps its own number of blocks; where `stages` tells how many follow each other at one width, these
-    together count as one. `pooled` is what its head does first to the last block's states: `cls` takes the first token,
-    `area` the mean over height and width.
+    tables of relative positions. A path that a model's configuration leaves out is skipped. `kept` are the parts of the
+    stem that others read, too, or that are added to the first of the rest; `paired` blocks return their states as the
+    first of two; with `final_norm` every token's state passes a norm of the head before it is pooled. `decoder` are the
+    blocks of an encoder-decoder's second side, fed by `decoder_stem`; of a pair (`encoder-decoder`) each side is a
+    model of a family of its own. `noise` are modules outside of these that drop of what a side's stem gives, the
+    encoder's first. A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow
+    each other at one width, these together count as one. `pooled` is what its head does first to the last block's
+    states: `cls` takes the first token, `area` the mean over height and width. `bias` is where the first block makes
+    what all read of places.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
     blocks: str = "encoder.layer"
-    shared: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     paired: bool = False
     final_norm: bool = False
     decoder: str | None = None
     decoder_stem: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
-    given: bool = True
     images: bool = False
     pooled: str | None = None
+    bias: str | None = None
     stages: Callable[[Any], Sequence[int]] | None = None
 
 
@@ -59,21 +58,29 @@ def _mobile(_config: Any) -> tuple[int, ...]:
 
 # DeBERTa's convolution joins the embeddings to the first block's output, so it is frozen with the two of them.
 _DEBERTA_SHARED = ("encoder.rel_embeddings", "encoder.LayerNorm")
-_DEBERTA = Family(stem=("embeddings", *_DEBERTA_SHARED, "encoder.conv"), shared=_DEBERTA_SHARED, paired=True)
+_DEBERTA = Family(stem=("embeddings", *_DEBERTA_SHARED, "encoder.conv"), kept=_DEBERTA_SHARED, paired=True)
 _MPNET_SHARED = ("encoder.relative_attention_bias",)
 
 _SIDE = ("embed_positions", "layernorm_embedding")
+_BART_KEPT = ("shared", *(f"encoder.{name}" for name in _SIDE))
 _BART = Family(
-    ("shared", "encoder.embed_tokens", *(f"encoder.{name}" for name in _SIDE)),
+    ("encoder.embed_tokens", *_BART_KEPT),
     "encoder.layers",
+    kept=_BART_KEPT,
     decoder="decoder.layers",
     decoder_stem=tuple(f"decoder.{name}" for name in _SIDE),
     noise=("encoder", "decoder"),
-    given=False,
 )
 # The first block of each side has the table of relative positions that the later ones read, too.
 _T5_NOISE = ("encoder.dropout", "decoder.dropout")
-_T5 = Family(("shared",), "encoder.block", decoder="decoder.block", noise=_T5_NOISE, given=False)
+_T5 = Family(
+    ("encoder.embed_tokens", "shared"),
+    "encoder.block",
+    kept=("shared",),
+    decoder="decoder.block",
+    noise=_T5_NOISE,
+    bias="layer.0.SelfAttention",
+)
 _LLAMA = Family(("embed_tokens",), "layers", final_norm=True)
 
 FAMILIES = {
@@ -90,13 +97,13 @@ FAMILIES = {
     "deberta-v2": _DEBERTA,
     "distilbert": Family(blocks="transformer.layer"),
     "electra": Family(("embeddings", "embeddings_project")),
-    "encoder-decoder": Family((), "encoder", decoder="decoder", given=False),
-    "gpt2": Family(("wte", "wpe"), "h", added=("wpe",), noise=("drop",), final_norm=True),
+    "encoder-decoder": Family((), "encoder", decoder="decoder"),
+    "gpt2": Family(("wte", "wpe"), "h", kept=("wpe",), noise=("drop",), final_norm=True),
     "llama": _LLAMA,
     "marian": _BART,
     "mbart": _BART,
     "modernbert": Family(blocks="layers", final_norm=True),
-    "mpnet": Family(("embeddings", *_MPNET_SHARED), shared=_MPNET_SHARED, paired=True),
+    "mpnet": Family(("embeddings", *_MPNET_SHARED), kept=_MPNET_SHARED, paired=True),
     "qwen2": _LLAMA,
     "roberta": Family(),
     "t5": _T5,
@@ -138,10 +145,15 @@ def prefix(model: Any, asked: str = "model.frozen_layers") -> Prefix:
 
     Raises ModelError for a family not in FAMILIES, led by the address of the setting that asks.
     """
+    family(model, asked)
+    model = encoder(model)
     of = family(model, asked)
-    if model.config.model_type == KIND:
-        return prefix(model.encoder, asked)
     return Prefix(_found(model, of.stem), _blocks(model, of))
+
+
+def encoder(model: Any) -> Any:
+    """The model that has these parts: of a pair the one that reads."""
+    return model.encoder if model.config.model_type == KIND else model
 
 
 def decoder(model: Any) -> Prefix | None:

@@ -15,7 +15,7 @@ from objectives.batches import Batch, Example, Recalled, by_length, lengths
 from objectives.cache import Cache
 from objectives.cutting import can_be_given, pooled_alike
 from objectives.devices import Machine
-from objectives.layers import family, prefix
+from objectives.layers import encoder, family, prefix
 from objectives.plan import Plan
 from objectives.probe import Seen, seen
 
@@ -71,14 +71,14 @@ class Frozen:
         """What is to be kept for so many frozen blocks."""
         pooling = pooled_alike(self.model, self.pooling, depth)
         if not self.seen:
-            return Part(depth, pooling, (self.model.config.hidden_size,))
+            return Part(depth, pooling, (encoder(self.model).config.hidden_size,))
         shape = self.seen[depth].shape
         pooled = {"cls": (1, shape[-1]), "area": (shape[0], 1, 1)}
         return Part(depth, pooling, pooled[pooling] if pooling else shape)
 
     def flops(self, depth: int) -> float:
         """The operations of a token, or of an image, in so many blocks: of a token those of its matrix products."""
-        return self.seen[depth].flops if self.seen else 24.0 * self.model.config.hidden_size**2 * depth
+        return self.seen[depth].flops if self.seen else 24.0 * encoder(self.model).config.hidden_size ** 2 * depth
 
     def looked_at(self, example: Example) -> Frozen:
         """The same with what it takes to compute such a row."""

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
+from objectives.cutting import handed
 from objectives.settings import Generation
 
 
 def written(model: Any, inputs: Mapping[str, Tensor], how: Generation, most: int) -> list[list[int]]:
     """The tokens that the model writes for each row, `most` at the most unless `how` says another, padded."""
     found: Tensor = model.generate(
-        **inputs,
+        **handed(model, inputs),
         do_sample=False,
         num_beams=how.num_beams,
         max_new_tokens=how.max_new_tokens or most,

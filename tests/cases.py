@@ -139,20 +139,17 @@ CASES = {
         "text,label", partial(_tagged, mark=""), "f1_macro", without=("precision", "recall", "f1"), agrees=_worded
     ),
     "question-answering": Case("text,pair,label", _asked, "exact_match", settings={"data": {"pair": "pair"}}),
-    "translation": Case(
-        "text,label", _reversed, "chrf", ("t5", "marian"), settings={"task": _SHORT}, epochs=10, cached=False
-    ),
+    "translation": Case("text,label", _reversed, "chrf", ("t5", "marian"), settings={"task": _SHORT}, epochs=10),
     "translation by a pair": Case(
         "text,label",
         _reversed,
         "chrf",
         settings={"task": _SHORT},
         epochs=10,
-        cached=False,
         pair=True,
     ),
     "text-generation": Case(
-        "text", _in_turn, "perplexity", ("gpt2", "llama"), agrees=_under(1.0, 1.6), cached=False, good=_under(_PLAIN)
+        "text", _in_turn, "perplexity", ("gpt2", "llama"), agrees=_under(1.0, 1.6), good=_under(_PLAIN)
     ),
     "text-generation of answers": Case(
         "text,label",
@@ -160,7 +157,6 @@ CASES = {
         "perplexity",
         ("llama", "gpt2"),
         agrees=lambda said, _: said > 1,
-        cached=False,
         good=_under(1.0),
     ),
     "text-generation without a first token": Case(
@@ -169,14 +165,11 @@ CASES = {
         "perplexity",
         ("qwen2",),
         agrees=_under(1.0, 1.6),
-        cached=False,
         good=_under(1.0, 1 / 0.9),
     ),
     "fill-mask": Case("text", _in_turn, "accuracy", agrees=lambda said, _: said < 1.2, epochs=12, cached=False),
-    "summarization": Case(
-        "text,label", _reversed, "rougeL", ("bart", "mbart"), settings={"task": _SHORT}, epochs=10, cached=False
-    ),
-    "image-classification": Case("text,label", _lit, "accuracy", ("vit", "resnet"), cached=False),
+    "summarization": Case("text,label", _reversed, "rougeL", ("bart", "mbart"), settings={"task": _SHORT}, epochs=10),
+    "image-classification": Case("text,label", _lit, "accuracy", ("vit", "resnet")),
 }
 
 

@@ -85,7 +85,7 @@ def test_each_side_is_frozen_to_its_own_depth(checkpoint: Checkpoint, family: st
     layers.freeze(model, first, second)
     learning = _left(ENCODERS[family], first) + _left(DECODERS.get(family, (0, [])), second) + AFTER.get(family, 0)
     assert layers.trainable_parameters(model) == learning
-    assert not can_be_given(model, 1)  # no states are kept of these
+    assert [can_be_given(model, depth) for depth in (0, 1, BLOCKS, BLOCKS + 1)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("family", DECODERS)

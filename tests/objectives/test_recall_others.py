@@ -20,8 +20,11 @@ from objectives.host import Host
 Lesson = Callable[..., settings.Transfer]
 BLOCKS = {"convnext": 3, "efficientnet": 7, "mobilenet_v2": 6, "resnet": 3, "vit": 3}
 KIND = "image-classification"
+WRITERS = {"translation": ("t5", "marian"), "summarization": ("bart", "mbart")}
 DECODERS = ("gpt2", "llama", "qwen2")
 DEPTHS = [(KIND, family, depth) for family, blocks in BLOCKS.items() for depth in (1, 2, blocks)]
+DEPTHS += [(kind, family, depth) for kind, some in WRITERS.items() for family in some for depth in (1, 2, 3)]
+DEPTHS += [("translation by a pair", family, depth) for family in ("bert", "roberta") for depth in (1, 2, 3)]
 DEPTHS += [
     (kind, family, depth)
     for kind in ("text-classification", "text-generation", "text-generation of answers")
