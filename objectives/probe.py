@@ -1,4 +1,4 @@
-"""What one image takes in a model: the shape of its states after each block, and the work up to there."""
+"""What an image takes in a model: the shape of its states after each block, and the work so far."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from recalling import assert_close, numbers
 
 from objectives import layers, models, probe, settings, sources
 from objectives.cache import Cache
+from objectives.errors import ObjectiveError
 from objectives.host import Host
 
 Lesson = Callable[..., settings.Transfer]
@@ -63,6 +65,37 @@ def test_the_same_with_the_cache_as_without(lesson: Lesson, cache: Cache, kind: 
     assert [each.details for each in built] == [each.details for each in without]
     assert result.trainable_parameters == plain.trainable_parameters
     assert len(cache.entries()) == 2
+
+
+HOW: list[dict[str, Any]] = [
+    {"training.gradient_checkpointing": True},
+    {"model.adapter": "lora"},
+    {"training.precision": "bf16"},
+    {"training.batch_size": 5, "training.group_by_length": True, "model.frozen_layers": 1},
+    {"training.unfreeze_every": 1},
+]
+
+
+REFUSED = [("translation", "training.unfreeze_every")]
+
+
+@pytest.mark.parametrize("values", HOW, ids=" ".join)
+@pytest.mark.parametrize(("kind", "family"), [(KIND, "vit"), ("text-generation", "llama"), ("translation", "t5")])
+def test_the_same_however_it_is_trained(
+    lesson: Lesson, cache: Cache, kind: str, family: str, values: dict[str, Any]
+) -> None:
+    mine = settings.replace(lesson(kind, family, epochs=2, frozen_layers=2), values)
+    if (kind, *values) in REFUSED:
+        with pytest.raises(ObjectiveError):
+            run(mine, here(cache))
+        return
+    without, _ = run(mine)
+    built, result = run(mine, here(cache))
+    assert result.facts["cached"]
+    close = 0.05 if "training.precision" in values else 1e-5
+    for one, other in zip(numbers(built), numbers(without), strict=True):
+        assert one["val_loss"] == pytest.approx(other["val_loss"], abs=close)
+    assert numbers(run(mine, here(cache))[0]) == numbers(built)
 
 
 @pytest.mark.parametrize("family", BLOCKS)
