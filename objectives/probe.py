@@ -1,4 +1,4 @@
-"""What an image takes in a model: the shape of its states after each block, and the work so far."""
+"""What an image takes in a model: its states' shape after each block, and the work so far."""
 
 from __future__ import annotations
 
