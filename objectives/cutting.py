@@ -137,8 +137,8 @@ def _note_after(found: dict[int, Tensor], depth: int, _block: nn.Module, _args: 
 class _Passed(nn.Module):
     """In the place of a module whose work is done, or not wanted: hands on what it gets, or what was `given`.
 
-    Blocks that are `paired` return their states as the first of two. A `bias` is made of places alone, by the first
-    block, for all: T5's.
+    Blocks that are `paired` return their states as the first of two. In T5 the `table` of the first block's attention
+    says for all what places are to each other.
     """
 
     def __init__(
@@ -147,28 +147,31 @@ class _Passed(nn.Module):
         paired: bool = False,
         attention_type: str | None = None,
         given: _Given | None = None,
-        bias: Callable[[int, int], Tensor] | None = None,
+        table: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.paired, self.attention_type, self.bias = paired, attention_type, bias
+        self.paired, self.attention_type, self.table = paired, attention_type, table
         self.given = [given]
 
     def forward(self, hidden: Tensor, _mask: Any = None, bias: Any = None, *_: Any, **__: Any) -> Any:
         (given,) = self.given
         states = hidden if given is None else given.states
-        if self.bias is not None:
-            return states, self.bias(states.shape[1], states.shape[1]) if bias is None else bias, None
+        if self.table is not None:
+            return states, self._places(states.shape[1]) if bias is None else bias, None
         return (states, None) if self.paired else states
+
+    def _places(self, tokens: int) -> Any:
+        return self.table.compute_bias(tokens, tokens)  # type: ignore[union-attr, operator]
 
 
 def _pass_over(model: Any, gone: Collection[nn.Module], given: _Given | None = None) -> None:
     of: Family = family(model)
     blocks, identities = at(model.base_model, of.blocks), {id(part) for block in gone for part in _members(block)}
-    bias = at(blocks[0], f"{of.bias}.compute_bias") if of.bias else None
+    table = at(blocks[0], of.table) if of.table else None
     for index, block in enumerate(blocks):
         if id(block) in identities:
             kind = getattr(block, "attention_type", None)
-            blocks[index] = _Passed(paired=of.paired, attention_type=kind, given=given, bias=bias)
+            blocks[index] = _Passed(paired=of.paired, attention_type=kind, given=given, table=table)
 
 
 def _put_back(model: Any, blocks: list[nn.Module]) -> None:

@@ -66,21 +66,21 @@ def tokens(examples: Sequence[Example], heed: Heed = unheeded) -> str:
     return hashed(chain([counts.tobytes()], (part for some in _some(examples) for part in _joined(some, heed))))
 
 
-def _joined(examples: Sequence[Example], heed: Heed) -> Iterator[bytes]:
+def _joined(examples: Sequence[Example], heed: Heed) -> Iterator[bytes | memoryview]:
     heed()
     for part in ((example.tokens for example in examples), (example.types or () for example in examples)):
         yield numpy.fromiter(chain.from_iterable(part), numpy.int64).tobytes()
     for image in (example.about for example in examples if isinstance(example.about, Tensor)):
         heed()
         yield f"{[*image.shape]}".encode()
-        yield image.numpy().tobytes()
+        yield image.numpy().data.cast("B")
 
 
 def _some(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
     return (examples[first : first + SOME] for first in range(0, len(examples), SOME))
 
 
-def hashed(parts: Iterable[str | bytes]) -> str:
+def hashed(parts: Iterable[str | bytes | memoryview]) -> str:
     """A digest of these parts, one after the other."""
     digest = xxhash.xxh3_128()
     for part in parts:

@@ -28,8 +28,8 @@ class Family:
     model of a family of its own. `noise` are modules outside of these that drop of what a side's stem gives, the
     encoder's first. A family that reads `images` keeps its own number of blocks; where `stages` tells how many follow
     each other at one width, these together count as one. `pooled` is what its head does first to the last block's
-    states: `cls` takes the first token, `area` the mean over height and width. `bias` is where the first block makes
-    what all read of places.
+    states: `cls` takes the first token, `area` the mean over height and width. `table` is where the first block says
+    for all what places are to each other.
     """
 
     stem: tuple[str, ...] = ("embeddings",)
@@ -42,7 +42,7 @@ class Family:
     noise: tuple[str, ...] = ()
     images: bool = False
     pooled: str | None = None
-    bias: str | None = None
+    table: str | None = None
     stages: Callable[[Any], Sequence[int]] | None = None
 
 
@@ -79,7 +79,7 @@ _T5 = Family(
     kept=("shared",),
     decoder="decoder.block",
     noise=_T5_NOISE,
-    bias="layer.0.SelfAttention",
+    table="layer.0.SelfAttention",
 )
 _LLAMA = Family(("embed_tokens",), "layers", final_norm=True)
 
@@ -145,7 +145,6 @@ def prefix(model: Any, asked: str = "model.frozen_layers") -> Prefix:
 
     Raises ModelError for a family not in FAMILIES, led by the address of the setting that asks.
     """
-    family(model, asked)
     model = encoder(model)
     of = family(model, asked)
     return Prefix(_found(model, of.stem), _blocks(model, of))

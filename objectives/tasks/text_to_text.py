@@ -56,7 +56,9 @@ class TextToText:
 
     def answers(self, model: Any, batch: Batch, logits: Tensor) -> list[list[int]]:
         """The tokens that the model writes for each row, padded."""
-        read = {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
+        read = {
+            name: tensor for name, tensor in batch.inputs.items() if name in ("input_ids", "attention_mask", "states")
+        }
         return written(model, read, self.settings.generation, self.settings.max_target_length)
 
     def scores(
