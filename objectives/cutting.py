@@ -26,18 +26,19 @@ def can_be_given(model: Any, depth: int) -> bool:
 def pooled_alike(model: Any, pooling: str | None, depth: int) -> str | None:
     """The pooling, a key of POOLINGS or the family's, that the head does first to the states after `depth` blocks.
 
-    None where other work comes before it, blocks or a norm of each token, or where it does not pool: `pooling` is None,
-    of a model that reads texts.
+    None where other work comes before it, blocks, a decoder or a norm of each token, or where it does not pool:
+    `pooling` is None, of a model that reads texts.
     """
-    if depth < len(prefix(model).blocks):
+    of = family(model)
+    if depth < len(prefix(model).blocks) or of.decoder is not None:
         return None
     if pooling is None:
-        return family(model).pooled
+        return of.pooled
     if pooling == "head" and model.config.model_type in DECODERS:  # the last token that is no padding
         return None
     if pooling == "head":
         pooling = getattr(model.config, "classifier_pooling", "cls")
-    return pooling if pooling == "cls" or not family(model).final_norm else None
+    return pooling if pooling == "cls" or not of.final_norm else None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 from objectives.batches import Example, lengths
 from objectives.devices import Machine
 from objectives.evaluation import Heed, unheeded
-from objectives.layers import prefix
+from objectives.layers import encoder, prefix
 from objectives.models import DROPOUTS
 
 # Names of a configuration that say nothing of what frozen blocks compute: they do not drop.
@@ -53,11 +53,11 @@ def _weights(model: Any, deepest: int, heed: Heed) -> Iterator[str]:
 
 
 def setting(model: Any, machine: Machine) -> str:
-    """The architecture, the device and the versions, as text."""
-    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_COMPUTED_WITH}
+    """The architecture, of a pair that of the one that reads, the device and the versions, as text."""
+    read = encoder(model).config
+    config = {name: value for name, value in read.to_dict().items() if name not in _NOT_COMPUTED_WITH}
     facts = {name: value for name, value in machine.facts().items() if name not in ("device", "lean_off")}
-    attention = model.config._attn_implementation
-    return json.dumps([machine.device.type, attention, config, facts], sort_keys=True, default=str)
+    return json.dumps([machine.device.type, read._attn_implementation, config, facts], sort_keys=True, default=str)
 
 
 def tokens(examples: Sequence[Example], heed: Heed = unheeded) -> str:

@@ -230,6 +230,10 @@ def train_mode(model: Any, frozen_dropout: bool = False) -> None:
 
 def _quieten(model: Any) -> None:
     """Drop nothing of what a stem gives that does not learn, where its dropout stands outside of it."""
+    if model.config.model_type == KIND:
+        _quieten(model.encoder)
+        _quieten(model.decoder)
+        return
     read: list[nn.Module] = []
     for module, side in zip(_found(model, family(model).noise), sides(model), strict=False):
         read += side.stem  # of the decoder's tokens the embeddings are the encoder's

@@ -91,7 +91,8 @@ class Rows:
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples, self.order = examples, by_length(examples)
-        self.lengths = [length or 1 for length in lengths(examples)]
+        images = isinstance(examples[0].about, Tensor)
+        self.lengths = [1] * len(examples) if images else lengths(examples)
         self.tokens = sum(self.lengths)
 
     def shape(self, part: Part) -> list[int]:

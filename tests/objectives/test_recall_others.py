@@ -14,7 +14,7 @@ from cases import run
 from families import IMAGES
 from recalling import assert_close, numbers
 
-from objectives import layers, models, probe, settings, sources
+from objectives import layers, models, probe, rehearsal, settings, sources
 from objectives.cache import Cache
 from objectives.errors import ObjectiveError
 from objectives.host import Host
@@ -25,6 +25,8 @@ KIND = "image-classification"
 WRITERS = {"translation": ("t5", "marian"), "summarization": ("bart", "mbart")}
 DECODERS = ("gpt2", "llama", "qwen2")
 DEPTHS = [(KIND, family, depth) for family, blocks in BLOCKS.items() for depth in (1, 2, blocks)]
+DEPTHS += [("text-classification", family, 3) for family in ("bart", "mbart", "t5")]  # whose head reads the decoder
+DEPTHS += [("multi-label-classification", "t5", 3), ("text-regression", "mbart", 2)]
 DEPTHS += [(kind, family, depth) for kind, some in WRITERS.items() for family in some for depth in (1, 2, 3)]
 DEPTHS += [("translation by a pair", family, depth) for family in ("bert", "roberta") for depth in (1, 2, 3)]
 DEPTHS += [
@@ -115,6 +117,34 @@ def test_the_whole_body_leaves_one_vector_of_an_image(lesson: Lesson, cache: Cac
     sizes = sorted(entry.size for entry in cache.entries())
     for got, rows in zip(sizes, (24, 192), strict=True):
         assert 0 < got - rows * size * 4 < 1000, "a header and a digest beside them"
+
+
+def test_a_pair_drops_nothing_of_frozen_embeddings_and_keeps_states_whatever_else_it_drops(
+    lesson: Lesson, checkpoint: Callable[[str], Path], cache: Cache
+) -> None:
+    """GPT-2's dropout of its embeddings stands outside of these."""
+    mine = lesson("translation by a pair", "bert", epochs=1, frozen_layers=1)
+    values = {"model.name": str(checkpoint("gpt2")), "model.decoder": str(checkpoint("bert"))}
+    built = []
+    for dropout in (0.3, 0.1):
+        chosen = settings.replace(mine, {**values, "model.dropout": dropout})
+        evaluations, result = run(chosen, here(cache))
+        assert_close(numbers(evaluations), numbers(run(chosen)[0]))
+        built.append(result.facts["frozen"]["built"] > 0)
+    assert built == [True, False]
+
+
+def test_a_text_without_a_token_has_no_state(lesson: Lesson, cache: Cache) -> None:
+    mine = lesson("text-classification", "qwen2", epochs=1, frozen_layers=1)
+    rows = Path(str(mine.data.path))
+    header, *lines = rows.read_text().splitlines()
+    said = [f"12,{line.rpartition(',')[2]}" if number % 5 == 0 else line for number, line in enumerate(lines)]
+    rows.write_text("\n".join([header, *said]) + "\n")
+    without, _ = run(mine)
+    built, result = run(mine, here(cache))
+    assert result.facts["cached"]
+    assert_close(numbers(built), numbers(without))
+    assert rehearsal.rehearse(mine, here(cache)).build_seconds
 
 
 def test_what_is_drawn_anew_is_not_kept(lesson: Lesson, cache: Cache) -> None:
