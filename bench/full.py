@@ -70,10 +70,7 @@ class Contender:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        contest = {
-            name: getattr(self.contest, name) for name in ("path", "train", "valid", "epochs", "scratch", "device")
-        }
-        self._say(contest)
+        self._say({name: getattr(self.contest, name) for name in GIVEN})
 
     def _ask(self, point: Point, folder: Path) -> dict[str, Any]:
         self._say([self.what, str(folder), DEPTHS[1:], list(point)])

@@ -1,10 +1,10 @@
-"""Whether hpo's losses are the plain loop's where the head alone learns: many seeds of both, in seconds each.
+"""Whether hpo's losses are the plain loop's: many seeds of both, on average.
 
-The plain loop's trial with all blocks frozen takes a minute, of which its head takes a second: here it trains on the
-states that its frozen blocks give, computed once in eval mode, and is otherwise the loop of `bench.peers`. Both draw
-head, batches and dropout from the seed, each in its own way, so that only the means can agree.
+Both draw head, batches and dropout from the seed, each in its own way, so that only the means can agree. The plain
+loop's trial with all blocks frozen takes a minute, of which its head takes a second: here it trains on the states that
+its frozen blocks give, computed once in eval mode, and is otherwise the loop of `bench.peers`.
 
-Run: python -m bench.heads [--seeds 12] [--headlines TABLE]
+Run: python -m bench.seeds [--seeds 12] [--frozen 6] [--rows 1000 --valid 500 --epochs 3] [--headlines TABLE]
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ from bench.full import REST
 from bench.peers import EVALUATED_AT_ONCE, Contest, Point
 from objectives.cache import Cache
 
-ROWS, VALID, EPOCHS, FROZEN = 1000, 500, 3, 6
+ALL = 6
+"""The blocks of the model."""
 
 
 def main() -> None:
     """Print a table of both means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--frozen", type=int, default=ALL, choices=range(ALL + 1), help="blocks")
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--valid", type=int, default=500)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--headlines", type=Path, default=texts.HEADLINES, help="a table with title and category")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -42,15 +47,16 @@ def main() -> None:
     logging.disable_progress_bar()
     print("| validation loss, mean of seeds (standard error) | plain loop | hpo |\n|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="hpo-bench-") as folder:
-        path = texts.joined(Path(folder) / "rows.csv", ROWS + VALID, options.headlines)
-        contest = Contest(path, ROWS, VALID, EPOCHS, Path(folder))
-        cache = Cache(Path(folder) / "cache", depths=(FROZEN,), trials=options.seeds)
-        rows = {name: states(contest, name) for name in ("train", "valid")}
+        path = texts.joined(Path(folder) / "rows.csv", options.rows + options.valid, options.headlines)
+        contest = Contest(path, options.rows, options.valid, options.epochs, Path(folder))
+        cache = Cache(Path(folder) / "cache", depths=tuple({options.frozen} - {0}), trials=options.seeds)
+        rows = {name: states(contest, name) for name in ("train", "valid")} if options.frozen == ALL else {}
         for rest in REST:
-            points = [Point(FROZEN, *rest, seed) for seed in range(options.seeds)]
-            plain = [trained(contest, point, rows) for point in points]
+            points = [Point(options.frozen, *rest, seed) for seed in range(options.seeds)]
             ours = [contest.hpo(point, cache).val_loss for point in points]
-            print(f"| learning rate {rest[0]:g}, {len(points)} seeds | {said(plain)} | {said(ours)} |", flush=True)
+            plain = [trained(contest, point, rows) if rows else contest.plain(point).val_loss for point in points]
+            which = f"frozen {options.frozen}, learning rate {rest[0]:g}, {len(points)} seeds"
+            print(f"| {which} | {said(plain)} | {said(ours)} |", flush=True)
 
 
 def said(losses: Sequence[float]) -> str:
@@ -61,7 +67,7 @@ def said(losses: Sequence[float]) -> str:
 @torch.no_grad()
 def states(contest: Contest, name: str) -> tuple[Tensor, Tensor]:
     """The last state of each row's first token [rows, width], and its label [rows]."""
-    point = Point(FROZEN, *REST[0])
+    point = Point(ALL, *REST[0])
     model, splits, found = contest.model(point).eval(), contest.splits(point), list[tuple[Tensor, Tensor]]()
     for at in range(0, len(splits[name]), EVALUATED_AT_ONCE):
         batch = splits["collate"]([dict(row) for row in splits[name][at : at + EVALUATED_AT_ONCE]])
@@ -76,7 +82,7 @@ def trained(contest: Contest, point: Point, rows: dict[str, tuple[Tensor, Tensor
     model = contest.model(point)
     learning = [*model.bert.pooler.parameters(), *model.classifier.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=point.learning_rate, weight_decay=0.01)
-    steps = EPOCHS * -(-ROWS // point.batch_size)
+    steps = contest.epochs * -(-contest.train // point.batch_size)
     schedule = get_linear_schedule_with_warmup(optimizer, round(point.warmup_ratio * steps), steps)
 
     def loss(inputs: Tensor, labels: Tensor) -> Any:
@@ -85,8 +91,8 @@ def trained(contest: Contest, point: Point, rows: dict[str, tuple[Tensor, Tensor
 
     inputs, labels = rows["train"]
     model.train()
-    for epoch in range(EPOCHS):
-        order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(point.seed + epoch))
+    for epoch in range(contest.epochs):
+        order = torch.randperm(contest.train, generator=torch.Generator().manual_seed(point.seed + epoch))
         for chosen in order.split(point.batch_size):
             loss(inputs[chosen], labels[chosen]).backward()
             clip_grad_norm_(learning, 1.0)
