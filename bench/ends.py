@@ -20,7 +20,10 @@ ARITHMETIC = ("train", "evaluate", "cache")
 
 @dataclass(frozen=True)
 class Ran:
-    """`wall` seconds from the first claim to the last end; the share of the workers' time that trained nothing."""
+    """`wall` seconds from the first claim to the last end; the share of the workers' time that trained nothing.
+
+    Waiting for a section of states that another worker computes is within the time of the cache, not in this share.
+    """
 
     trials: int
     wall: float

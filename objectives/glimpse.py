@@ -55,7 +55,7 @@ def glimpse(
         def look(name: str, some: Sequence[int]) -> None:
             rows = Rows([offer.rows[name].examples[row] for row in some])
             states = read(rows.examples)[offer.own].clone()  # what inference computed cannot be learned from
-            for row, example in zip(some, rows.recalled(states, offer.own), strict=True):
+            for row, example in zip(some, rows.recalled([states], offer.own), strict=True):
                 found[name][row] = example
 
         clock(partial(look, *batches[0]))  # warms up

@@ -28,13 +28,13 @@ from objectives.evaluation import Heed, unheeded
 from objectives.parts import ran_out
 from objectives.pooling import POOLINGS
 from objectives.products import for_a_while
-from objectives.worth import Collate, Course, Frozen, Part
+from objectives.worth import Collate, Course, Frozen, Part, Rows
 
 log = logging.getLogger(__name__)
 FORMAT = 1
 """Raised when the same rows would be kept as other numbers."""
 BATCH = 64
-"""Rows computed at once: a constant, since the sizes of batches show in the last bits."""
+"""Rows computed at once, whole batches a section: a constant, since the sizes of batches show in the last bits."""
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
@@ -137,8 +137,9 @@ class _Library:
         read = _read_as(next(iter(splits.values()))[0], self.frozen.collate)
         where = f"{FORMAT} {BATCH}{by} {setting(self.frozen.model, self.machine)}{read}"
         self.keys = {
-            (name, part): hashed([where, computed_by[part.depth], digest, json.dumps(asdict(part))])
+            (name, number, part): hashed([where, computed_by[part.depth], digest, json.dumps([number, asdict(part)])])
             for name, digest in self.digests.items()
+            for number in range(len(self.rows[name].sections))
             for part in self.parts
         }
 
@@ -149,44 +150,63 @@ class _Library:
             if reason:
                 log.info("frozen blocks run with every batch: %s", reason)
                 return None
-            with self.cache.building(hashed(self.digests.values()), self.heed) as alone:
-                if not alone:
-                    log.warning("frozen blocks run with every batch: another worker has their states for too long")
-                    return None
-                for name in self.rows:
-                    self._build(name)
+            if not self._fill():
+                log.warning("frozen blocks run with every batch: another worker has their states for too long")
+                return None
         found = {name: rows.recalled(self._read(name), self.own) for name, rows in self.rows.items()}
         passes = {name: rows.tokens * self.own.depth for name, rows in self.rows.items()}
         return States(found, {**passes, "built": self.built, "seconds": self.seconds})
 
     def _there(self) -> list[Path | None]:
-        return [self.cache.find(self.keys[name, self.own], self.heed) for name in self.rows]
+        return [path for name in self.rows for path in self._files(name)]
 
-    def _read(self, name: str) -> Tensor:
-        path = self.cache.find(self.keys[name, self.own], self.heed)
-        if path is None:
-            raise FileNotFoundError("what was just computed is gone; it is too small for its readers")
-        with safe_open(path, "pt") as file:  # mapped, not read: workers share one copy in memory
-            return _nearby(file.get_tensor("states"), self.machine.device)
+    def _files(self, name: str) -> list[Path | None]:
+        """Those of a split's sections that the trial itself reads."""
+        numbers = range(len(self.rows[name].sections))
+        return [self.cache.find(self.keys[name, number, self.own], self.heed) for number in numbers]
 
-    def _build(self, name: str) -> None:
-        """Write the files that are missing for a split, in one pass over its rows."""
-        keys = {part: self.keys[name, part] for part in self.parts}
-        missing = {part: key for part, key in keys.items() if self.cache.find(key, self.heed) is None}
+    def _read(self, name: str) -> list[Tensor]:
+        states = []
+        for path in self._files(name):
+            if path is None:
+                raise FileNotFoundError("what was just computed is gone; it is too small for its readers")
+            with safe_open(path, "pt") as file:  # mapped, not read: workers share one copy in memory
+                states.append(file.get_tensor("states"))
+        return _nearby(states, self.machine.device)
+
+    def _fill(self) -> bool:
+        """Build what is missing, first what nobody else is at; False where another takes too long."""
+        sections = [(name, number) for name, rows in self.rows.items() for number in range(len(rows.sections))]
+        taken = [section for section in sections if not self._built(*section, patience=0.0)]
+        return all(self._built(*section, patience=self.cache.patience) for section in taken)
+
+    def _built(self, name: str, number: int, patience: float) -> bool:
+        """Whether a section's files are there, built now where they are missing; False if another is at it."""
+        keys = {part: self.keys[name, number, part] for part in self.parts}
+        group = hashed([self.digests[name], str(number)])
+        with replace(self.cache, patience=patience).building(group, self.heed) as alone:
+            if alone:
+                missing = {part: key for part, key in keys.items() if self.cache.find(key, self.heed) is None}
+                self._build(self.rows[name], self.rows[name].sections[number], missing)
+        return alone
+
+    def _build(self, rows: Rows, section: Sequence[int], missing: Mapping[Part, str]) -> None:
+        """Write these files of a section, in one pass over its rows."""
         if not missing:
             return
-        rows, streams, began = self.rows[name], dict[Part, BinaryIO](), perf_counter()
+        streams, began = dict[Part, BinaryIO](), perf_counter()
         with ExitStack() as stack, reading(self.frozen, self.machine, missing) as read:
-            for some in chunks(rows.order, BATCH):
+            for some in chunks(section, BATCH):
                 self.heed()
                 for part, states in read([rows.examples[row] for row in some]).items():
                     if part not in streams:
-                        header = _header(rows.shape(part), _NAMES[states.dtype])
-                        size = len(header) + rows.bytes(part, states.element_size())
+                        shape = rows.shape(part, section)
+                        header = _header(shape, _NAMES[states.dtype])
+                        size = len(header) + math.prod(shape) * states.element_size()
                         streams[part] = stack.enter_context(self.cache.write(missing[part], size))
                         streams[part].write(header)
                     streams[part].write(states.contiguous().view(torch.uint8).cpu().numpy().tobytes())
-        self.built += rows.tokens * max(part.depth for part in missing)
+        self.built += sum(rows.lengths[row] for row in section) * max(part.depth for part in missing)
         self.seconds += perf_counter() - began
 
 
@@ -225,12 +245,13 @@ _IMAGES_POOLED: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _nearby(states: Tensor, device: torch.device) -> Tensor:
+def _nearby(states: list[Tensor], device: torch.device) -> list[Tensor]:
     """On a GPU with much memory to spare, else where batches are quickly sent from."""
     if device.type == "cpu":
         return states
     free, _ = torch.cuda.mem_get_info(device)
-    return states.to(device) if states.nbytes < free // 4 else states.pin_memory()
+    fits = sum(some.nbytes for some in states) < free // 4
+    return [some.to(device) if fits else some.pin_memory() for some in states]
 
 
 def _header(shape: Sequence[int], dtype: str) -> bytes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from objectives.batches import Batch, Example, Recalled, by_length, lengths
+from objectives.batches import Batch, Example, Recalled, by_length, chunks, lengths
 from objectives.cache import Cache
 from objectives.cutting import can_be_given, pooled_alike
 from objectives.devices import Machine
@@ -22,6 +22,8 @@ from objectives.probe import Seen, seen
 log = logging.getLogger(__name__)
 CPU_FLOPS, GPU_FLOPS, WRITE, READ = 2e10, 5e13, 5e8, 4e9
 """What is done in a second, roughly: by a CPU's thread, by a GPU; bytes to a disk, and from files in memory."""
+SECTION, SECTIONS = 256, 16
+"""Rows of a section, or a multiple of it where a split would have more sections than this."""
 Collate = Callable[[Sequence[Example]], Batch]
 
 
@@ -87,30 +89,39 @@ class Frozen:
 
 
 class Rows:
-    """The rows of a split in the order in which their states are kept: the longest first. An image is as a token."""
+    """The rows of a split in the order in which their states are kept: the longest first. An image is as a token.
+
+    They are kept by `sections`, so that workers who want the same states compute them together.
+    """
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples, self.order = examples, by_length(examples)
         images = isinstance(examples[0].about, Tensor)
         self.lengths = [1] * len(examples) if images else lengths(examples)
         self.tokens = sum(self.lengths)
+        self.sections = [*chunks(self.order, SECTION * math.ceil(len(examples) / (SECTION * SECTIONS)))]
 
-    def shape(self, part: Part) -> list[int]:
-        """Of their states: [tokens or rows, *shape]."""
-        return [len(self.examples) if part.pooling else self.tokens, *part.shape]
+    def shape(self, part: Part, some: Sequence[int]) -> list[int]:
+        """Of the states of some rows: [tokens or rows, *shape]."""
+        return [sum(self._each(part, some)), *part.shape]
 
-    def bytes(self, part: Part, width: int = 4) -> int:
-        """Of their states, a number taking `width` bytes."""
-        return math.prod(self.shape(part)) * width
+    def bytes(self, part: Part) -> int:
+        """Of all their states in fp32."""
+        return 4 * math.prod(self.shape(part, self.order))
 
-    def recalled(self, states: Tensor, part: Part) -> list[Example]:
-        """The rows with their states, which come in this order."""
-        pieces = torch.split(states, [1 if part.pooling else self.lengths[row] for row in self.order])
-        placed = dict(zip(self.order, pieces, strict=True))
+    def recalled(self, states: Iterable[Tensor], part: Part) -> list[Example]:
+        """The rows with their states, which come by section."""
+        placed = dict[int, Tensor]()
+        for some, found in zip(self.sections, states, strict=True):
+            placed.update(zip(some, torch.split(found, self._each(part, some)), strict=True))
         return [
             Recalled(row.tokens, row.label, row.items, row.types, row.about, states=placed[index])
             for index, row in enumerate(self.examples)
         ]
+
+    def _each(self, part: Part, some: Sequence[int]) -> list[int]:
+        """How many states each of some rows has."""
+        return [1 if part.pooling else self.lengths[row] for row in some]
 
 
 @dataclass(frozen=True)

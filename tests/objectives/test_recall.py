@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,15 @@ import pytest
 import torch
 from families import CONFIGS
 from recalling import assert_close, numbers, run, snapshot
+from support import wait_until
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoTokenizer
 
-from objectives import data, digests, layers, models, settings, sources
+from objectives import data, digests, layers, models, recall, settings, sources, worth
 from objectives.cache import Cache
 from objectives.errors import ModelError
+from objectives.evaluation import Heed, unheeded
 from objectives.plan import plan
 
 Checkpoint = Callable[[str], Path]
@@ -129,6 +134,51 @@ def test_one_pass_serves_all_depths(chosen: Callable[..., settings.Transfer], ca
         _, result = run(chosen(**{"model.frozen_layers": depth}), wide)
         assert result.facts["cached"]
     assert {entry.path: entry.path.stat().st_mtime_ns for entry in cache.entries()} == kept
+
+
+@pytest.fixture
+def by_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States are computed by four rows and kept by eight."""
+    monkeypatch.setattr(recall, "BATCH", 4)
+    monkeypatch.setattr(worth, "SECTION", 8)
+
+
+@pytest.mark.usefixtures("by_eight")
+def test_states_are_kept_by_sections(
+    chosen: Callable[..., settings.Transfer], cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluations, _ = run(chosen(), cache)
+    splits = data.load(chosen().data, 1)
+    assert len(cache.entries()) == math.ceil(len(splits.train) / 8) + math.ceil(len(splits.valid) / 8) > 2
+    few = Cache(tmp_path / "few")
+    monkeypatch.setattr(worth, "SECTIONS", 1)
+    assert numbers(run(chosen(), few)[0]) == numbers(evaluations)
+    assert len(few.entries()) == 2
+
+
+@pytest.mark.usefixtures("by_eight")
+def test_workers_compute_the_same_states_together(
+    chosen: Callable[..., settings.Transfer], cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker leaves alone what another is at, computes all else, and then waits for it."""
+    asked, building = list[str](), Cache.building
+
+    def noted(self: Cache, group: str, heed: Heed) -> AbstractContextManager[bool]:
+        asked.append(group)
+        return building(self, group, heed)
+
+    monkeypatch.setattr(Cache, "building", noted)
+    expected = numbers(run(chosen(), Cache(tmp_path / "alone"))[0])
+    sections = [*asked]
+    whole = len(Cache(tmp_path / "alone").entries())
+    with ThreadPoolExecutor(1) as pool:
+        with building(cache, sections[0], unheeded):
+            other = pool.submit(run, chosen(), cache)
+            wait_until(lambda: len(cache.entries()) == whole - 1 and asked.count(sections[0]) == 3, timeout=60)
+            assert not other.done()
+        evaluations, result = other.result()
+    assert (numbers(evaluations), result.facts["cached"]) == (expected, True)
+    assert len(cache.entries()) == whole
 
 
 @pytest.mark.parametrize(("family", "kept"), [("bert", 4), ("albert", 2)])
