@@ -132,20 +132,22 @@ class _Library:
         self.frozen, self.machine = offered.frozen, offered.machine
         self.rows, self.parts, self.own = offered.rows, offered.parts, offered.own
         self.digests = {name: tokens(rows, heed) for name, rows in splits.items()}
+        self.sections = [(name, number) for name, rows in self.rows.items() for number in range(len(rows.sections))]
         computed_by = weights(self.frozen.model, max(part.depth for part in self.parts), self.frozen.which, heed)
         by = " oneDNN" if self.frozen.onednn else ""
         read = _read_as(next(iter(splits.values()))[0], self.frozen.collate)
         where = f"{FORMAT} {BATCH}{by} {setting(self.frozen.model, self.machine)}{read}"
         self.keys = {
-            (name, number, part): hashed([where, computed_by[part.depth], digest, json.dumps([number, asdict(part)])])
-            for name, digest in self.digests.items()
-            for number in range(len(self.rows[name].sections))
+            (name, number, part): hashed(
+                [where, computed_by[part.depth], self.digests[name], json.dumps([number, asdict(part)])]
+            )
+            for name, number in self.sections
             for part in self.parts
         }
 
     def recalled(self, course: Course | None) -> States | None:
         """The rows with their states, built where it pays for this course, or in any case without one."""
-        if not all(self._there()):
+        if not all(map(self._file, self.sections)):
             reason = course and self.offer.refused(course)
             if reason:
                 log.info("frozen blocks run with every batch: %s", reason)
@@ -157,17 +159,16 @@ class _Library:
         passes = {name: rows.tokens * self.own.depth for name, rows in self.rows.items()}
         return States(found, {**passes, "built": self.built, "seconds": self.seconds})
 
-    def _there(self) -> list[Path | None]:
-        return [path for name in self.rows for path in self._files(name)]
-
-    def _files(self, name: str) -> list[Path | None]:
-        """Those of a split's sections that the trial itself reads."""
-        numbers = range(len(self.rows[name].sections))
-        return [self.cache.find(self.keys[name, number, self.own], self.heed) for number in numbers]
+    def _file(self, section: tuple[str, int]) -> Path | None:
+        """The one of a section that the trial itself reads."""
+        return self.cache.find(self.keys[*section, self.own], self.heed)
 
     def _read(self, name: str) -> list[Tensor]:
         states = []
-        for path in self._files(name):
+        for section in self.sections:
+            if section[0] != name:
+                continue
+            path = self._file(section)
             if path is None:
                 raise FileNotFoundError("what was just computed is gone; it is too small for its readers")
             with safe_open(path, "pt") as file:  # mapped, not read: workers share one copy in memory
@@ -176,8 +177,7 @@ class _Library:
 
     def _fill(self) -> bool:
         """Build what is missing, first what nobody else is at; False where another takes too long."""
-        sections = [(name, number) for name, rows in self.rows.items() for number in range(len(rows.sections))]
-        taken = [section for section in sections if not self._built(*section, patience=0.0)]
+        taken = [section for section in self.sections if not self._built(*section, patience=0.0)]
         return all(self._built(*section, patience=self.cache.patience) for section in taken)
 
     def _built(self, name: str, number: int, patience: float) -> bool:
