@@ -15,14 +15,14 @@ from bench.server import Private, environment, private
 from hpo.report import read
 
 DEPTHS, RATES = (0, 2, 4, 6), (5e-5, 2e-4)
-ARITHMETIC = ("train", "evaluate", "cache")
+ARITHMETIC = ("train", "evaluate")
 
 
 @dataclass(frozen=True)
 class Ran:
-    """`wall` seconds from the first claim to the last end; the share of the workers' time that trained nothing.
+    """`wall` seconds from the first claim to the last end; the share of the workers' time that computed nothing.
 
-    Waiting for a section of states that another worker computes is within the time of the cache, not in this share.
+    Reading states, and waiting for those that another worker computes, is in that share.
     """
 
     trials: int
@@ -45,6 +45,7 @@ def ran(contest: Contest, workers: int) -> Ran:
         mine = [attempt for attempt in attempts if attempt["worker"] == name]
         spans.append((min(each["started"] for each in mine), max(each["until"] for each in mine)))
     worked = sum(trial["seconds"].get(phase, 0.0) for trial in trials for phase in ARITHMETIC)
+    worked += sum(trial["facts"].get("frozen", {}).get("seconds", 0.0) for trial in trials)
     held = sum((end - start).total_seconds() for start, end in spans)
     wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds()
     return Ran(len(trials), wall, 1 - worked / held)
