@@ -23,6 +23,7 @@ def main() -> int:
     """Run; prints a report in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m bench.chaos")
     parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--faults", type=int, default=0, help="at the least, in as many studies as that takes")
     parser.add_argument("--seed", type=int, default=0, help="of the faults and their moments")
     parser.add_argument("--epochs", type=int, default=12, help="of each trial: how long it takes")
     options = parser.parse_args()
@@ -31,7 +32,7 @@ def main() -> int:
         undisturbed = {kind: _calm(here, kind) for kind in KINDS}
         chance = random.Random(options.seed)  # noqa: S311 - the same storm for the same seed
         started = time.monotonic()
-        while time.monotonic() < started + 60 * options.minutes:
+        while time.monotonic() < started + 60 * options.minutes or log.faults < options.faults:
             kind = list(KINDS)[studies % len(KINDS)]
             studies += 1
             complaints += _stormy(here, kind, f"{kind}-{studies}", undisturbed[kind], chance, log)
